@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file backend.h
+ *  @brief The contract between libllq and a backend, for those who write one.
+ *
+ *  A backend is a few small tables of functions. libllq checks every argument
+ *  before it calls one (shapes, types, ranges), so a backend need not; what a
+ *  backend must do is exact: the CPU reference is the definition of every
+ *  operation, and one conformance test holds all others against it.
+ *
+ *  Promise: weaker than that of the other headers. Tables only grow at their
+ *  end within one #LLQ_BACKEND_ABI; a backend of another ABI is refused.
+ *
+ *  All matrices are row-major. "Device memory" is whatever the backend's alloc
+ *  returns; libllq never touches it but through the backend. Operations run in
+ *  the order they are called and may be asynchronous until `synchronize` or
+ *  `download`.
+ */
+#ifndef LLQ_BACKEND_H
+#define LLQ_BACKEND_H
+
+#include <llq/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LLQ_BACKEND_ABI 1
+
+/** Number types of tensors. */
+enum llq_dtype {
+  LLQ_F32 = 1,
+  LLQ_F16 = 2,
+  LLQ_BF16 = 3,
+  LLQ_F8_E4M3 = 4, /**< OCP FP8 E4M3: finite up to 448, one NaN */
+  LLQ_I8 = 5,
+  LLQ_I32 = 6,
+  LLQ_I64 = 7,
+  LLQ_U8 = 8
+};
+
+/** How a linear's weights are stored. */
+enum llq_weight_format {
+  LLQ_WEIGHT_DENSE = 1, /**< `dtype` values */
+  LLQ_WEIGHT_INT8 = 2,  /**< int8; w = q * scale */
+  LLQ_WEIGHT_FP8 = 3,   /**< E4M3; w = q * scale */
+  LLQ_WEIGHT_INT4 = 4   /**< 8 a word, q = nibble - 8; w = (q - zero) * scale */
+};
+
+/** What happens to a linear's input before the product. */
+enum llq_activation {
+  LLQ_ACTIVATION_NONE = 0, /**< weights are dequantized, and rounded to the type
+                                of their scale */
+  LLQ_ACTIVATION_INT8 = 1, /**< each row to int8: s = max|x| / 127.5, q =
+                                round-half-even(x / s) clamped to [-128, 127];
+                                products are summed exactly, then scaled */
+  LLQ_ACTIVATION_FP8 = 2   /**< each row to E4M3: s = max|x| / 448 */
+};
+
+/** A linear's weight W[n_out, n_in] as it lies in host memory. y = x W^T. */
+typedef struct llq_weight {
+  size_t struct_size;
+  int32_t format;       /**< of #llq_weight_format */
+  int32_t dtype;        /**< of dense values and of scales: F32, F16, BF16 */
+  int32_t activation;   /**< of #llq_activation */
+  int32_t reserved;
+  int64_t n_out, n_in;
+  int64_t group_size;   /**< inputs that share a scale; n_in if per channel.
+                             Divides n_in. */
+  const void *data;     /**< [n_out, n_in], int4 as uint32 [n_out, n_in / 8]:
+                             input i of a row in bits 4 * (i % 8) of word i / 8 */
+  const void *scale;    /**< [n_out, n_in / group_size]; NULL if dense */
+  const int8_t *zero;   /**< int4: [n_out, n_in / group_size], -8 .. 7; NULL =
+                             symmetric */
+  const int32_t *group_index; /**< int4 with activation order: the group of each
+                             input, [n_in]; NULL = input / group_size */
+} llq_weight;
+
+/** A matrix in device memory, of the compute type unless an operation says
+ *  otherwise. Rows follow each other without gaps. */
+typedef struct llq_view {
+  void *data;
+  int64_t n_rows, n_cols;
+  int32_t dtype; /**< of #llq_dtype */
+} llq_view;
+
+/** Consecutive tokens of one sequence among the rows of a batch. */
+typedef struct llq_segment {
+  int32_t first_row;      /**< of the batch */
+  int32_t n_rows;         /**< tokens */
+  int32_t first_position; /**< of the first of them in its sequence */
+  int32_t first_page;     /**< where this sequence's pages begin in `pages` */
+} llq_segment;
+
+/** What a step of several sequences consists of. Host memory. */
+typedef struct llq_batch {
+  const llq_segment *segments;
+  const int32_t *pages;    /**< page numbers; position p of a segment lies in page
+                                pages[first_page + p / page_size], at slot
+                                p % page_size */
+  int32_t n_segments;
+  int32_t n_pages_listed;  /**< entries of `pages` */
+  int32_t page_size;       /**< positions a page */
+  int32_t n_rows;          /**< of all segments together */
+} llq_batch;
+
+/** A layer's part of the KV cache, in device memory. */
+typedef struct llq_kv {
+  void *keys;        /**< [n_pages, page_size, n_kv_heads, head_size] */
+  void *values;      /**< the same shape */
+  int32_t dtype;     /**< F32, BF16 */
+  int32_t n_pages;
+  int32_t page_size;
+  int32_t n_kv_heads;
+  int32_t head_size;
+} llq_kv;
+
+/** Finding and opening devices. All entries required. */
+typedef struct llq_backend_registry {
+  size_t struct_size;
+  const char *name; /**< "cpu", "cuda" */
+  /** How many devices there may be; never fails. */
+  int (*count)(void);
+  /** Describes a device, usable or not. */
+  int (*describe)(int index, llq_device_info *info);
+  /** Opens a device: *self is the backend's own. */
+  int (*open)(void **self, int index, const llq_backend_options *options);
+  void (*close)(void *self);
+} llq_backend_registry;
+
+/** Device memory. All entries required. Offsets and sizes are bytes. */
+typedef struct llq_backend_memory {
+  size_t struct_size;
+  int (*alloc)(void *self, size_t size, void **memory); /**< 64-byte aligned */
+  void (*free)(void *self, void *memory);
+  int (*upload)(void *self, void *to, const void *from, size_t size);
+  int (*download)(void *self, void *to, const void *from, size_t size);
+  int (*synchronize)(void *self);
+} llq_backend_memory;
+
+/** The operations of the forward pass. All entries required. `out` never
+ *  overlaps an input unless it says so. Types: x, out and norm weights are of
+ *  the compute type (F32, or BF16 with sums in F32 and one rounding at the
+ *  end). Every row's result is a function of that row alone, bit by bit. */
+typedef struct llq_backend_ops {
+  size_t struct_size;
+
+  /** Prepares a weight in the backend's own layout; host memory may be freed
+   *  afterwards unless `keeps_weight` says otherwise.
+   *  @param compute  the type of its inputs and outputs */
+  int (*linear_upload)(void *self, const llq_weight *weight, int compute,
+                       void **linear);
+  void (*linear_free)(void *self, void *linear);
+
+  /** out[r, :] = table[ids[r], :]; table is [n_vocab, n_cols], of any float
+   *  type, converted to the compute type; ids are host memory. */
+  int (*embed)(void *self, const llq_view *table, const int32_t *ids,
+               llq_view *out);
+
+  /** out = x / sqrt(mean(x^2) + eps) * weight; as Hugging Face, the quotient
+   *  is rounded to the compute type before the product. */
+  int (*rms_norm)(void *self, const llq_view *x, const llq_view *weight,
+                  float eps, llq_view *out);
+
+  /** out[r, o] = sum over i of x[r, i] * W[o, i]. out may be F32 while x is
+   *  BF16 (logits). */
+  int (*linear)(void *self, const void *linear, const llq_view *x,
+                llq_view *out);
+
+  /** Rotates the heads of q [n_rows, n_heads * d] and k [n_rows, n_kv_heads *
+   *  d] in place by the positions of the batch, in the half-split layout of
+   *  Hugging Face; cos_sin is F32 [n_positions, d]: d / 2 cosines, then d / 2
+   *  sines, for each position. Then stores k and v in the cache. */
+  int (*rope_append)(void *self, const llq_batch *batch,
+                     const llq_view *cos_sin, llq_view *q, llq_view *k,
+                     const llq_view *v, llq_kv *cache);
+
+  /** out = softmax(scale * q k^T) v over each row's own sequence, positions 0
+   *  up to its own; q and out are [n_rows, n_heads * d]. */
+  int (*attention)(void *self, const llq_batch *batch, const llq_view *q,
+                   const llq_kv *cache, float scale, llq_view *out);
+
+  /** out = gate / (1 + exp(-gate)) * up; out may be gate. */
+  int (*swiglu)(void *self, const llq_view *gate, const llq_view *up,
+                llq_view *out);
+
+  /** x = x + y. */
+  int (*add)(void *self, llq_view *x, const llq_view *y);
+
+  /** out[i, :] = x[rows[i], :]; rows are host memory. */
+  int (*gather)(void *self, const llq_view *x, const int32_t *rows,
+                llq_view *out);
+
+  /** Copies one page to another in the whole cache of a layer. */
+  int (*page_copy)(void *self, llq_kv *cache, int from, int to);
+} llq_backend_ops;
+
+/** Everything a backend offers. */
+typedef struct llq_backend_table {
+  uint32_t abi;            /**< #LLQ_BACKEND_ABI */
+  uint32_t keeps_weight;   /**< 1 = linears refer to the host's weight, which
+                                then lives as long as they do */
+  const llq_backend_registry *registry;
+  const llq_backend_memory *memory;
+  const llq_backend_ops *ops;
+} llq_backend_table;
+
+/** What libllq gives a plugin, so that a plugin links to nothing of it. */
+typedef struct llq_host {
+  size_t struct_size;
+  /** Sets the thread's error message unless one is set; returns status. */
+  int (*fail)(int status, const char *message);
+  void (*log)(int level, const char *line);
+} llq_host;
+
+/** The one symbol that a plugin exports, as "llq_backend_entry". A plugin is a
+ *  file llq-<name>.so.
+ *  @param host  valid for the life of the process
+ *  @param abi   the host's #LLQ_BACKEND_ABI
+ *  @return the table; NULL if the plugin cannot serve this host. */
+typedef const llq_backend_table *(*llq_backend_entry_fn)(const llq_host *host,
+                                                         uint32_t abi);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

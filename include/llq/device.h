@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file device.h
+ *  @brief Backends and the devices they find: what models run on.
+ */
+#ifndef LLQ_DEVICE_H
+#define LLQ_DEVICE_H
+
+#include <llq/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ffi:begin */
+
+/** A backend opened on one device. Shared by any number of generators and
+ *  quantizers of one thread; must outlive them. */
+typedef struct llq_backend llq_backend;
+
+/** How to open a backend. */
+typedef struct llq_backend_options {
+  size_t struct_size; /**< sizeof(llq_backend_options) */
+  const char *arch;   /**< kernels to use: CPU "reference", "avx2", "avx512";
+                           CUDA "sm80", "sm90"; NULL = the best the device
+                           can run */
+  int32_t n_threads;  /**< CPU threads; 0 = as many as cores allowed */
+  int32_t reserved;   /**< 0 */
+} llq_backend_options;
+
+/** One device of one backend. */
+typedef struct llq_device_info {
+  size_t struct_size;    /**< sizeof(llq_device_info) */
+  char backend[16];      /**< "cpu", "cuda" */
+  int32_t index;         /**< counts from 0 within a backend */
+  int32_t usable;        /**< 1, or 0 when `reason` says why not */
+  char name[128];        /**< the device's own name for itself */
+  char arch[16];         /**< the kernels that would be used */
+  char reason[256];      /**< why it is not usable; empty if it is */
+  uint64_t memory_bytes; /**< memory in all; 0 if unknown */
+  uint64_t memory_free_bytes; /**< memory free now; 0 if unknown */
+  int32_t n_units;       /**< cores (CPU) or multiprocessors (GPU) */
+  int32_t reserved;
+  char driver[64];       /**< the driver's version; empty on a CPU */
+} llq_device_info;
+
+/** Finds the devices of all backends: the CPU's first, then those of plugins
+ *  from the directory of LLQ_BACKEND_PATH, beside libllq.so, or where libllq
+ *  was configured to look.
+ *  @param n_devices  out: how many there are, usable or not; at least 1
+ *  @return #LLQ_OK, #LLQ_ERROR_MEMORY. Any thread. */
+LLQ_API int llq_device_count(size_t *n_devices);
+
+/** Describes a device.
+ *  @param index  0 .. llq_device_count()'s answer - 1
+ *  @param info   filled in up to its struct_size
+ *  @return #LLQ_OK, #LLQ_ERROR_ARGUMENT, #LLQ_ERROR_MEMORY. Any thread. */
+LLQ_API int llq_device_get(size_t index, llq_device_info *info);
+
+/** Opens a backend on a device.
+ *  @param out      the caller's, to close with llq_backend_close()
+ *  @param name     "cpu", "cuda" (its first usable device), "cuda:N"; NULL =
+ *                  the environment's LLQ_BACKEND, else "cpu"
+ *  @param options  NULL = defaults
+ *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT for a name or arch that does not
+ *          exist; #LLQ_ERROR_DEVICE when it cannot run here, with the reason;
+ *          #LLQ_ERROR_VERSION for a plugin of another ABI; #LLQ_ERROR_MEMORY. */
+LLQ_API int llq_backend_open(llq_backend **out, const char *name,
+                             const llq_backend_options *options);
+
+/** Describes the device a backend runs on.
+ *  @param info  filled in up to its struct_size; arch is the one in use
+ *  @return #LLQ_OK, #LLQ_ERROR_ARGUMENT. */
+LLQ_API int llq_backend_describe(const llq_backend *backend,
+                                 llq_device_info *info);
+
+/** Closes a backend that no generator or quantizer uses any more. */
+LLQ_API void llq_backend_close(llq_backend *backend);
+
+/* ffi:end */
+
+#define LLQ_BACKEND_OPTIONS_INIT {sizeof(llq_backend_options), NULL, 0, 0}
+#define LLQ_DEVICE_INFO_INIT {sizeof(llq_device_info), "", 0, 0, "", "", "", \
+                              0, 0, 0, 0, ""}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

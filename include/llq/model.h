@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file model.h
+ *  @brief Checkpoints as models: Llama 3.1 and its relatives.
+ */
+#ifndef LLQ_MODEL_H
+#define LLQ_MODEL_H
+
+#include <llq/status.h>
+#include <llq/tokenizer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ffi:begin */
+
+/** A validated Llama: config, named weights, tokenizer. Immutable and
+ *  reference-counted; any threads may share it. Its files stay mapped while it
+ *  is open: don't change them. */
+typedef struct llq_model llq_model;
+
+/** How to open a model. */
+typedef struct llq_model_options {
+  size_t struct_size; /**< sizeof(llq_model_options) */
+  uint64_t seed;      /**< of the weights of random:CONFIG */
+} llq_model_options;
+
+/** What a model is. Sizes are in elements unless they say bytes. */
+typedef struct llq_model_info {
+  size_t struct_size;      /**< sizeof(llq_model_info) */
+  char architecture[32];   /**< "LlamaForCausalLM" */
+  char scheme[16];         /**< "bf16", "w4a16-int", ...; "mixed" */
+  char dtype[8];           /**< of unquantized weights: "bf16", "f16", "f32" */
+  int32_t n_layers;        /**< decoder layers */
+  int32_t hidden_size;     /**< width of the residual stream */
+  int32_t intermediate_size; /**< width inside the MLP */
+  int32_t n_heads;         /**< query heads */
+  int32_t n_kv_heads;      /**< key and value heads */
+  int32_t head_size;       /**< width of a head */
+  int32_t n_vocab;         /**< rows of the embedding and of the logits */
+  int32_t n_context;       /**< positions: max_position_embeddings */
+  int32_t tied;            /**< 1 if the output matrix is the embedding */
+  int32_t group_size;      /**< of int4 scales; 0 = per channel or none */
+  uint64_t n_parameters;   /**< weights in all, a tied matrix counted once */
+  uint64_t n_weight_bytes; /**< bytes of all weights and scales as held */
+  uint64_t n_linear_bytes; /**< of the decoder layers' linears among them */
+  uint64_t n_kv_bytes;     /**< of a 16-bit KV cache, for one token */
+} llq_model_info;
+
+/** Opens a model.
+ *  @param out      the caller's reference, to drop with llq_model_close()
+ *  @param source   a directory in Hugging Face layout (config.json; one
+ *                  model.safetensors, or shards with their index; tokenizer);
+ *                  "llq-micro", the model that comes with libllq, found under
+ *                  the environment's LLQ_DATA or libllq's data directory; or
+ *                  "random:CONFIG": weights drawn for the shape "llama-3.1-8b",
+ *                  "llama-3.1-70b", "llama-3.2-1b", "llama-3.2-3b", or of a
+ *                  config.json
+ *  @param options  NULL = defaults
+ *  @return #LLQ_OK; #LLQ_ERROR_IO; #LLQ_ERROR_FORMAT naming the file and tensor
+ *          that is wrong; #LLQ_ERROR_UNSUPPORTED naming what is not supported;
+ *          #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_MEMORY. */
+LLQ_API int llq_model_open(llq_model **out, const char *source,
+                           const llq_model_options *options);
+
+/** Takes one more reference, to drop with llq_model_close(). Any thread. */
+LLQ_API llq_model *llq_model_retain(llq_model *model);
+
+/** Drops a reference; the last one frees the model. Any thread. */
+LLQ_API void llq_model_close(llq_model *model);
+
+/** Describes a model.
+ *  @param info  filled in up to its struct_size
+ *  @return #LLQ_OK, #LLQ_ERROR_ARGUMENT. Any thread. */
+LLQ_API int llq_model_describe(const llq_model *model, llq_model_info *info);
+
+/** The path or name a model was opened from. Borrowed. */
+LLQ_API const char *llq_model_source(const llq_model *model);
+
+/** A model's tokenizer, opened on first use.
+ *  @param out  borrowed from the model: don't close it
+ *  @return #LLQ_OK; #LLQ_ERROR_IO if the model has none (as random:CONFIG);
+ *          otherwise as llq_tokenizer_open(). */
+LLQ_API int llq_model_tokenizer(llq_model *model, const llq_tokenizer **out);
+
+/** Writes a model as a directory in Hugging Face layout: config.json with its
+ *  quantization_config, weights in shards of at most 5 GB, and copies of the
+ *  tokenizer and generation files of the directory it came from. Files are
+ *  written beside and renamed, config.json last: a directory that has one is
+ *  whole.
+ *  @param directory  made if absent; must hold no other model
+ *  @param format     "compressed-tensors"; NULL means that
+ *  @return #LLQ_OK; #LLQ_ERROR_IO; #LLQ_ERROR_UNSUPPORTED if the format cannot
+ *          hold the model; #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_MEMORY. */
+LLQ_API int llq_model_save(const llq_model *model, const char *directory,
+                           const char *format);
+
+/** The bytes a model's weights would take in a scheme.
+ *  @param scheme      "bf16", "w8a8-fp", "w8a8-int", "w4a16-int", "w8a16-int"
+ *  @param group_size  of w4a16-int: 32, 64, 128, or -1 = per channel; 0 = 128
+ *  @param n_bytes     out: all weights and scales
+ *  @return #LLQ_OK, #LLQ_ERROR_ARGUMENT. Any thread. */
+LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
+                               int32_t group_size, uint64_t *n_bytes);
+
+/* ffi:end */
+
+#define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
+#define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \
+                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# A program of tests: tests/test_<area>.c defines `Suite *test_suite(void)`;
+# tests/support/ runs it and prints TAP. Those in tests_of_internals link the
+# static internals; those in tests_of_api see what a user sees, and need a
+# line `tests_test_<area>_LDADD = $(api_ldadd)` below.
+tests_of_internals = \
+	tests/test_base
+
+tests_of_api =
+
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+PY_LOG_DRIVER = $(LOG_DRIVER)
+
+AM_TESTS_ENVIRONMENT = \
+	LLQ_TEST_DATA="$${LLQ_TEST_DATA-$(abs_top_srcdir)/../shared/data}"; export LLQ_TEST_DATA; \
+	LLQ_DATA='$(abs_top_srcdir)/data'; export LLQ_DATA; \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	LLQ_COMMAND='$(abs_top_builddir)/llq'; export LLQ_COMMAND; \
+	NM='$(NM)'; CC='$(CC)'; CXX='$(CXX)'; export NM CC CXX; \
+	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
+
+dist_check_SCRIPTS += $(script_tests)
+script_tests =
+TESTS += $(script_tests)
+
+if HAVE_CHECK
+check_LTLIBRARIES += libtestsupport.la
+libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h
+
+check_PROGRAMS += $(tests_of_internals) $(tests_of_api)
+TESTS += $(tests_of_internals) $(tests_of_api)
+
+internal_ldadd = libtestsupport.la libllqi.la $(CHECK_LIBS)
+api_ldadd = libtestsupport.la libllq.la $(CHECK_LIBS)
+LDADD = $(internal_ldadd)
+endif
