@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backends as the rest of libllq uses them: opened by name, every operation's
+   arguments checked once, here, for all backends. */
+#ifndef LLQI_BACKEND_BACKEND_H
+#define LLQI_BACKEND_BACKEND_H
+
+#include <llq/backend.h>
+
+struct llq_backend {
+  const llq_backend_table *table;
+  void *self;
+  int index; /* of the device within the backend */
+};
+
+/* The tables compiled into libllq. */
+extern const llq_backend_table llqi_cpu_backend;
+
+/* Is this the CPU, whose device memory is host memory? */
+int llqi_backend_is_host(const llq_backend *backend);
+
+/* Device memory. */
+int llqi_memory_alloc(llq_backend *backend, size_t size, void **memory);
+void llqi_memory_free(llq_backend *backend, void *memory);
+int llqi_memory_upload(llq_backend *backend, void *to, const void *from,
+                       size_t size);
+int llqi_memory_download(llq_backend *backend, void *to, const void *from,
+                         size_t size);
+
+/* A linear's weight in a backend's layout, with the shape that checks need. */
+struct llqi_linear_handle {
+  void *linear;
+  int64_t n_out, n_in;
+};
+int llqi_linear_upload(llq_backend *backend, const llq_weight *weight,
+                       int compute, struct llqi_linear_handle *out);
+void llqi_linear_free(llq_backend *backend, struct llqi_linear_handle *handle);
+
+/* The operations of llq_backend_ops, as documented there. */
+int llqi_op_embed(llq_backend *backend, const llq_view *table,
+                  const int32_t *ids, llq_view *out);
+int llqi_op_rms_norm(llq_backend *backend, const llq_view *x,
+                     const llq_view *weight, float eps, llq_view *out);
+int llqi_op_linear(llq_backend *backend,
+                   const struct llqi_linear_handle *linear, const llq_view *x,
+                   llq_view *out);
+int llqi_op_rope_append(llq_backend *backend, const llq_batch *batch,
+                        const llq_view *cos_sin, llq_view *q, llq_view *k,
+                        const llq_view *v, llq_kv *cache);
+int llqi_op_attention(llq_backend *backend, const llq_batch *batch,
+                      const llq_view *q, const llq_kv *cache, float scale,
+                      llq_view *out);
+int llqi_op_swiglu(llq_backend *backend, const llq_view *gate,
+                   const llq_view *up, llq_view *out);
+int llqi_op_add(llq_backend *backend, llq_view *x, const llq_view *y);
+int llqi_op_gather(llq_backend *backend, const llq_view *x,
+                   const int32_t *rows, llq_view *out);
+int llqi_op_page_copy(llq_backend *backend, llq_kv *cache, int from, int to);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A validated Llama: what every later stage may rely on without checking. */
+#ifndef LLQI_MODEL_MODEL_H
+#define LLQI_MODEL_MODEL_H
+
+#include <llq/backend.h>
+#include <llq/model.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "model/config.h"
+#include "tensor/tensor.h"
+
+/* The linears of a decoder layer, in the order of the forward pass. */
+enum llqi_linear {
+  LLQI_Q,
+  LLQI_K,
+  LLQI_V,
+  LLQI_O,
+  LLQI_GATE,
+  LLQI_UP,
+  LLQI_DOWN,
+  LLQI_N_LINEARS
+};
+
+/* "self_attn.q_proj", ...: the part of the tensor's name after the layer. */
+extern const char *const llqi_linear_names[LLQI_N_LINEARS];
+
+struct llqi_layer {
+  llq_weight linears[LLQI_N_LINEARS];
+  struct llqi_tensor input_norm;          /* [hidden_size] */
+  struct llqi_tensor post_attention_norm; /* [hidden_size] */
+};
+
+struct llq_model {
+  atomic_int n_references;
+  struct llqi_config config;
+  struct llqi_tensor embedding; /* [n_vocab, hidden_size], a float type */
+  struct llqi_tensor final_norm;
+  llq_weight output; /* dense; the embedding if tied */
+  struct llqi_layer *layers;
+  char *source;    /* as given to llq_model_open */
+  char *directory; /* of the files to copy on saving; NULL if random */
+  char *quantization_method; /* "rtn", for the manifest; NULL: not quantized */
+
+  /* What the pointers above point into. */
+  struct llqi_checkpoint *checkpoint; /* mapped files; may be NULL */
+  void **owned;                       /* n_owned blocks, freed on close */
+  size_t n_owned;
+  llq_model *base; /* a quantized model's original, whose parts it shares */
+
+  pthread_mutex_t tokenizer_lock;
+  llq_tokenizer *tokenizer;
+};
+
+/* An empty model with one reference, for those who build one: the caller fills
+   it in, and llq_model_close() frees whatever is there. */
+int llqi_model_new(llq_model **out, const char *source);
+
+/* Adds a block to what the model frees. Takes `block` even on failure. */
+int llqi_model_own(llq_model *model, void *block);
+
+/* The end tokens of generation_config.json or config.json. */
+int llqi_model_end_ids(const llq_model *model, int32_t *ids, size_t capacity,
+                       size_t *n_ids);
+
+#endif
