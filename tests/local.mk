@@ -5,7 +5,8 @@
 # static internals; those in tests_of_api see what a user sees, and need a
 # line `tests_test_<area>_LDADD = $(api_ldadd)` below.
 tests_of_internals = \
-	tests/test_base
+	tests/test_base \
+	tests/test_statistics
 
 tests_of_api =
 

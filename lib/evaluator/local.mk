@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-libllqi_la_SOURCES +=
+libllqi_la_SOURCES += \
+	lib/evaluator/statistics.c lib/evaluator/statistics.h
