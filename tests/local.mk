@@ -13,6 +13,11 @@ tests_of_api =
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_DRIVER = $(LOG_DRIVER)
+# The tests against other packages: tests/oracle_<area>.py.
+PY_LOG_COMPILER = $${LLQ_TEST_PYTHON:-$(PYTHON3)}
+if SANITIZERS
+llq_sanitizers = yes
+endif
 
 AM_TESTS_ENVIRONMENT = \
 	LLQ_TEST_DATA="$${LLQ_TEST_DATA-$(abs_top_srcdir)/../shared/data}"; export LLQ_TEST_DATA; \
@@ -21,9 +26,12 @@ AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	LLQ_COMMAND='$(abs_top_builddir)/llq'; export LLQ_COMMAND; \
 	NM='$(NM)'; CC='$(CC)'; CXX='$(CXX)'; export NM CC CXX; \
+	LLQ_SANITIZERS='$(llq_sanitizers)'; export LLQ_SANITIZERS; \
+	PYTHONPATH='$(abs_top_srcdir)/tests/support'; export PYTHONPATH; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 
 dist_check_SCRIPTS += $(script_tests)
+EXTRA_DIST += tests/support/oracle.py
 script_tests =
 TESTS += $(script_tests)
 
