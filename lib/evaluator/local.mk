@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 libllqi_la_SOURCES += \
+	lib/evaluator/sanitize.c lib/evaluator/sanitize.h \
 	lib/evaluator/statistics.c lib/evaluator/statistics.h
