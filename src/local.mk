@@ -1,1 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+EXTRA_PROGRAMS += llq
+llq_SOURCES = \
+	src/arguments.c src/arguments.h \
+	src/command.c src/command.h \
+	src/comparison.c \
+	src/evaluate.c src/evaluate.h \
+	src/generate.c \
+	src/inspect.c \
+	src/logits.c \
+	src/main.c \
+	src/perplexity.c \
+	src/progress.c src/progress.h \
+	src/quantize.c \
+	src/sweep.c \
+	src/tokens.c
+llq_LDADD = libllq.la $(JANSSON_LIBS)

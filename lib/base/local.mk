@@ -7,6 +7,7 @@ libllqi_la_SOURCES += \
 	lib/base/log.c lib/base/log.h \
 	lib/base/options.c lib/base/options.h \
 	lib/base/random.c lib/base/random.h \
+	lib/base/sizes.c \
 	lib/base/status.c lib/base/status.h \
 	lib/base/text.c lib/base/text.h \
 	lib/base/utf8.c lib/base/utf8.h

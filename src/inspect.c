@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* llq devices, llq info: what there is, before anything runs. */
+#include <string.h>
+
+#include "command.h"
+
+static json_t *device_json(const llq_device_info *device) {
+  return json_pack(
+      "{s:s, s:i, s:b, s:s, s:s, s:s, s:I, s:I, s:i, s:s}", "backend",
+      device->backend, "index", device->index, "usable", device->usable,
+      "name", device->name, "arch", device->arch, "reason", device->reason,
+      "memory_bytes", (json_int_t)device->memory_bytes, "memory_free_bytes",
+      (json_int_t)device->memory_free_bytes, "n_units", device->n_units,
+      "driver", device->driver);
+}
+
+static void print_device(const llq_device_info *device) {
+  printf("%s:%d  %s", device->backend, device->index, device->name);
+  if (!device->usable) {
+    printf("  not usable: %s\n", device->reason);
+    return;
+  }
+  printf("  %s, %d %s", device->arch, device->n_units,
+         strcmp(device->backend, "cpu") == 0 ? "cores" : "multiprocessors");
+  if (device->memory_bytes > 0)
+    printf(", %.1f GiB memory, %.1f GiB free",
+           (double)device->memory_bytes / (1 << 30),
+           (double)device->memory_free_bytes / (1 << 30));
+  printf("%s%s\n", device->driver[0] ? ", driver " : "", device->driver);
+}
+
+int run_devices(const struct command *command, int argc, char **argv) {
+  int json = 0;
+  const struct option options[] = {
+      {"json", OPTION_FLAG, &json, NULL, "print machine-readable output"},
+      {NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  int exit_status = arguments_parse(command, options, argc, argv, NULL, 0);
+  if (exit_status >= 0)
+    return exit_status;
+  size_t n;
+  if (llq_device_count(&n) < 0)
+    return command_failed(command);
+  json_t *list = json ? json_array() : NULL;
+  for (size_t i = 0; i < n; i++) {
+    llq_device_info device = LLQ_DEVICE_INFO_INIT;
+    if (llq_device_get(i, &device) < 0) {
+      json_decref(list);
+      return command_failed(command);
+    }
+    if (json)
+      json_array_append_new(list, device_json(&device));
+    else
+      print_device(&device);
+  }
+  return json ? command_print_json(command, list) : EXIT_DONE;
+}
+
+static const char *const schemes[] = {"bf16", "w8a16-int", "w8a8-fp",
+                                      "w8a8-int", "w4a16-int"};
+#define N_SCHEMES (sizeof schemes / sizeof schemes[0])
+
+static json_t *info_json(const char *source, const llq_model_info *info,
+                         const uint64_t *bytes) {
+  json_t *in_schemes = json_object();
+  for (size_t i = 0; i < N_SCHEMES; i++)
+    json_object_set_new(in_schemes, schemes[i],
+                        json_integer((json_int_t)bytes[i]));
+  return json_pack(
+      "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i,"
+      " s:I, s:I, s:I, s:I, s:o}",
+      "source", source, "architecture", info->architecture, "scheme",
+      info->scheme, "dtype", info->dtype, "n_layers", info->n_layers,
+      "hidden_size", info->hidden_size, "intermediate_size",
+      info->intermediate_size, "n_heads", info->n_heads, "n_kv_heads",
+      info->n_kv_heads, "head_size", info->head_size, "n_vocab", info->n_vocab,
+      "n_context", info->n_context, "tied", info->tied, "group_size",
+      info->group_size, "n_parameters", (json_int_t)info->n_parameters,
+      "n_weight_bytes", (json_int_t)info->n_weight_bytes, "n_linear_bytes",
+      (json_int_t)info->n_linear_bytes, "n_kv_bytes_per_token",
+      (json_int_t)info->n_kv_bytes, "bytes_in_scheme", in_schemes);
+}
+
+static void print_info(const char *source, const llq_model_info *info,
+                       const uint64_t *bytes) {
+  const double mib = 1 << 20;
+  printf("%s: %s, %s\n", source, info->architecture, info->scheme);
+  printf("  %d layers, hidden %d, intermediate %d\n", info->n_layers,
+         info->hidden_size, info->intermediate_size);
+  printf("  %d heads of %d, %d for keys and values\n", info->n_heads,
+         info->head_size, info->n_kv_heads);
+  printf("  %d tokens%s, context %d\n", info->n_vocab,
+         info->tied ? ", output matrix tied to the embedding" : "",
+         info->n_context);
+  printf("  %.3f million parameters, %.1f MiB of weights as held\n",
+         (double)info->n_parameters / 1e6, (double)info->n_weight_bytes / mib);
+  printf("  KV cache (16 bits): %.1f KiB a token, %.1f MiB for 4096 tokens\n",
+         (double)info->n_kv_bytes / 1024,
+         4096 * (double)info->n_kv_bytes / mib);
+  printf("memory needed, weights and one sequence of 4096 tokens:\n");
+  for (size_t i = 0; i < N_SCHEMES; i++)
+    if (bytes[i] > 0)
+      printf("  %-10s %10.1f MiB weights  %10.1f MiB in all\n", schemes[i],
+             (double)bytes[i] / mib,
+             ((double)bytes[i] + 4096 * (double)info->n_kv_bytes) / mib);
+}
+
+int run_info(const struct command *command, int argc, char **argv) {
+  const char *source;
+  int json = 0;
+  const struct option options[] = {
+      {"json", OPTION_FLAG, &json, NULL, "print machine-readable output"},
+      {NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  int exit_status = arguments_parse(command, options, argc, argv, &source, 1);
+  if (exit_status >= 0)
+    return exit_status;
+  llq_model *model;
+  llq_model_info info = LLQ_MODEL_INFO_INIT;
+  uint64_t bytes[N_SCHEMES];
+  if (llq_model_open(&model, source, NULL) < 0)
+    return command_failed(command);
+  int status = llq_model_describe(model, &info);
+  for (size_t i = 0; i < N_SCHEMES && status == LLQ_OK; i++)
+    if (llq_model_bytes_in(model, schemes[i], 0, &bytes[i]) < 0)
+      bytes[i] = 0; /* this scheme cannot hold this shape */
+  llq_model_close(model);
+  if (status < 0)
+    return command_failed(command);
+  if (json)
+    return command_print_json(command, info_json(source, &info, bytes));
+  print_info(source, &info, bytes);
+  return EXIT_DONE;
+}
