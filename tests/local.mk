@@ -6,6 +6,8 @@
 # line `tests_test_<area>_LDADD = $(api_ldadd)` below.
 tests_of_internals = \
 	tests/test_base \
+	tests/test_compare \
+	tests/test_sanitize \
 	tests/test_statistics
 
 tests_of_api =
