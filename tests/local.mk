@@ -8,7 +8,8 @@ tests_of_internals = \
 	tests/test_base \
 	tests/test_compare \
 	tests/test_sanitize \
-	tests/test_statistics
+	tests/test_statistics \
+	tests/test_tensor
 
 tests_of_api =
 

@@ -23,6 +23,9 @@ int llqi_dtype_of(const char *name);
 void llqi_to_f32(int dtype, const void *from, size_t n, float *to);
 void llqi_from_f32(int dtype, const float *from, size_t n, void *to);
 
+/* Rounds floats to the nearest values of a float type. */
+void llqi_round_f32(int dtype, float *values, size_t n);
+
 /* One value of a float type. */
 float llqi_load_f32(int dtype, const void *from, size_t index);
 

@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-libllqi_la_SOURCES +=
+libllqi_la_SOURCES += \
+	lib/tensor/dense.c \
+	lib/tensor/dtype.c lib/tensor/dtype.h \
+	lib/tensor/format.h \
+	lib/tensor/fp8.c \
+	lib/tensor/int4.c \
+	lib/tensor/int8.c \
+	lib/tensor/tensor.h \
+	lib/tensor/weight.c lib/tensor/weight.h
