@@ -7,6 +7,7 @@
 tests_of_internals = \
 	tests/test_base \
 	tests/test_compare \
+	tests/test_report \
 	tests/test_sanitize \
 	tests/test_statistics \
 	tests/test_tensor
