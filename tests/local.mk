@@ -36,11 +36,13 @@ AM_TESTS_ENVIRONMENT = \
 
 dist_check_SCRIPTS += $(script_tests)
 EXTRA_DIST += tests/support/oracle.py
+EXTRA_DIST += tests/support/tokenizer_files.py
 # What oracle_statistics.py asks.
 check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
-script_tests = \
-	tests/oracle_statistics.py
+script_tests =
+script_tests += tests/oracle_statistics.py
+script_tests += tests/oracle_tokenizer.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK

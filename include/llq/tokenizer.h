@@ -58,12 +58,14 @@ LLQ_API int32_t llq_tokenizer_special(const llq_tokenizer *tokenizer,
 LLQ_API int32_t llq_tokenizer_bos(const llq_tokenizer *tokenizer);
 
 /** Encodes text.
- *  @param text      n_bytes bytes; may contain NUL; NULL if n_bytes is 0
+ *  @param text      n_bytes bytes, at most 2^30; may contain NUL; NULL if
+ *                   n_bytes is 0
  *  @param flags     of #llq_encode_flag
  *  @param ids       room for `capacity` ids; NULL if capacity is 0
  *  @param n_ids     out: how many ids the text has, even if more than capacity;
  *                   the first `capacity` of them are in ids. n_bytes + 1 is
- *                   always room enough.
+ *                   always room enough for valid UTF-8, 3 * n_bytes + 1 for
+ *                   any bytes (a U+FFFD can be three ids).
  *  @return #LLQ_OK, #LLQ_ERROR_ARGUMENT, #LLQ_ERROR_MEMORY. Any thread. */
 LLQ_API int llq_tokenizer_encode(const llq_tokenizer *tokenizer,
                                  const char *text, size_t n_bytes, int flags,
@@ -83,13 +85,15 @@ LLQ_API int llq_tokenizer_decode(const llq_tokenizer *tokenizer,
 
 /** Renders messages in Llama 3.1's chat format, as the text to encode with
  *  #LLQ_ENCODE_SPECIAL (it starts with "<|begin_of_text|>"; don't add a BOS).
- *  @param messages    n_messages of them, in order; a leading "system" message
- *                     is merged into the header that the format always has
+ *  @param messages    n_messages > 0 of them, in order; a leading "system"
+ *                     message is merged into the header that the format always
+ *                     has. White space around a content is left out.
  *  @param date        the format's "Today Date", such as "26 Jul 2024" (the
  *                     format's own default, used for NULL)
  *  @param add_prompt  1 = end with the header of an assistant message, for the
  *                     model to go on; 2 = the last message is an assistant's
- *                     that the model continues: leave it open
+ *                     that the model continues: leave it open, and keep the
+ *                     white space that it ends with
  *  @param out         the caller's; llq_free() frees it
  *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_UNSUPPORTED if the
  *          tokenizer lacks the format's special tokens; #LLQ_ERROR_MEMORY. */
