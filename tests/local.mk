@@ -6,7 +6,9 @@
 # line `tests_test_<area>_LDADD = $(api_ldadd)` below.
 tests_of_internals = \
 	tests/test_base \
+	tests/test_checkpoint \
 	tests/test_compare \
+	tests/test_model \
 	tests/test_report \
 	tests/test_sanitize \
 	tests/test_statistics \
@@ -47,7 +49,9 @@ TESTS += $(script_tests)
 
 if HAVE_CHECK
 check_LTLIBRARIES += libtestsupport.la
-libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h
+libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h \
+	tests/support/tiny.c tests/support/tiny.h
+libtestsupport_la_LIBADD = $(JANSSON_LIBS)
 
 check_PROGRAMS += $(tests_of_internals) $(tests_of_api)
 TESTS += $(tests_of_internals) $(tests_of_api)

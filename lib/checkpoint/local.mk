@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-libllqi_la_SOURCES +=
+libllqi_la_SOURCES += \
+	lib/checkpoint/checkpoint.c lib/checkpoint/checkpoint.h \
+	lib/checkpoint/safetensors.c lib/checkpoint/safetensors.h

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/file.h"
 #include "model/config.h"
 #include "tensor/tensor.h"
 
@@ -46,6 +47,7 @@ struct llq_model {
 
   /* What the pointers above point into. */
   struct llqi_checkpoint *checkpoint; /* mapped files; may be NULL */
+  struct llqi_mapping drawn;          /* of random:CONFIG */
   void **owned;                       /* n_owned blocks, freed on close */
   size_t n_owned;
   llq_model *base; /* a quantized model's original, whose parts it shares */

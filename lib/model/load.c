@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "checkpoint/checkpoint.h"
+#include "tensor/dtype.h"
+
+/* Names are built in place: "model.layers.4095.self_attn.q_proj.weight" and
+   the like are far shorter. */
+#define NAME_SIZE 96
+
+void llqi_linear_shape(const struct llqi_config *c, enum llqi_linear linear,
+                       int64_t *n_out, int64_t *n_in) {
+  *n_in = c->hidden_size;
+  switch (linear) {
+  case LLQI_Q:
+    *n_out = c->n_heads * c->head_size;
+    break;
+  case LLQI_K:
+  case LLQI_V:
+    *n_out = c->n_kv_heads * c->head_size;
+    break;
+  case LLQI_O:
+    *n_out = c->hidden_size;
+    *n_in = c->n_heads * c->head_size;
+    break;
+  case LLQI_GATE:
+  case LLQI_UP:
+    *n_out = c->intermediate_size;
+    break;
+  default:
+    *n_out = c->hidden_size;
+    *n_in = c->intermediate_size;
+  }
+}
+
+/* "4096x14336" */
+static void shape_text(int n_dims, const int64_t *shape, char *text,
+                       size_t size) {
+  size_t length = 0;
+  text[0] = '\0';
+  for (int i = 0; i < n_dims && i < LLQI_TENSOR_DIMS_MAX && length < size; i++)
+    length += (size_t)snprintf(text + length, size - length, "%s%lld",
+                               i > 0 ? "x" : "", (long long)shape[i]);
+}
+
+static int check_shape(const struct llqi_tensor *tensor, int n_dims,
+                       const int64_t *shape) {
+  if (tensor->n_dims == n_dims &&
+      memcmp(tensor->shape, shape, (size_t)n_dims * sizeof *shape) == 0)
+    return LLQ_OK;
+  char found[100], expected[100];
+  shape_text(tensor->n_dims, tensor->shape, found, sizeof found);
+  shape_text(n_dims, shape, expected, sizeof expected);
+  return llqi_fail(
+      LLQ_ERROR_FORMAT, "%s: %s: shape %s of %d dimensions, expected %s",
+      tensor->where, tensor->name, found, tensor->n_dims, expected);
+}
+
+int llqi_load_tensor(const llq_model *model, const char *name, int n_dims,
+                     const int64_t *shape, struct llqi_tensor *out) {
+  const struct llqi_tensor *found =
+      llqi_checkpoint_find(model->checkpoint, name);
+  if (found == NULL)
+    return llqi_fail(LLQ_ERROR_FORMAT, "%s: no tensor %s", model->directory,
+                     name);
+  *out = *found;
+  return check_shape(out, n_dims, shape);
+}
+
+int llqi_load_part(const llq_model *model, const char *prefix,
+                   const char *suffix, int n_dims, const int64_t *shape,
+                   struct llqi_tensor *out) {
+  char name[2 * NAME_SIZE];
+  snprintf(name, sizeof name, "%s.%s", prefix, suffix);
+  return llqi_load_tensor(model, name, n_dims, shape, out);
+}
+
+int llqi_check_float(const struct llqi_tensor *tensor) {
+  if (tensor->dtype == LLQ_F32 || tensor->dtype == LLQ_F16 ||
+      tensor->dtype == LLQ_BF16)
+    return LLQ_OK;
+  return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                   "%s: %s: dtype %s, expected F32, F16 or BF16", tensor->where,
+                   tensor->name, llqi_dtype_name(tensor->dtype));
+}
+
+llq_weight llqi_dense_weight(const struct llqi_tensor *tensor) {
+  return (llq_weight){.struct_size = sizeof(llq_weight),
+                      .format = LLQ_WEIGHT_DENSE,
+                      .dtype = tensor->dtype,
+                      .n_out = tensor->shape[0],
+                      .n_in = tensor->shape[1],
+                      .group_size = tensor->shape[1],
+                      .data = tensor->data};
+}
+
+static int load_norm(const llq_model *model, const char *prefix,
+                     struct llqi_tensor *out) {
+  LLQ_TRY(llqi_load_part(model, prefix, "weight", 1, &model->config.hidden_size,
+                         out));
+  return llqi_check_float(out);
+}
+
+static int load_dense(const llq_model *model, const char *prefix, int64_t n_out,
+                      int64_t n_in, llq_weight *out) {
+  struct llqi_tensor tensor;
+  LLQ_TRY(llqi_load_part(model, prefix, "weight", 2, (int64_t[]){n_out, n_in},
+                         &tensor));
+  LLQ_TRY(llqi_check_float(&tensor));
+  *out = llqi_dense_weight(&tensor);
+  return LLQ_OK;
+}
+
+static int load_layer(llq_model *model, int64_t number) {
+  struct llqi_layer *layer = &model->layers[number];
+  char prefix[NAME_SIZE];
+  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+    int64_t n_out, n_in;
+    llqi_linear_shape(&model->config, i, &n_out, &n_in);
+    snprintf(prefix, sizeof prefix, "model.layers.%lld.%s", (long long)number,
+             llqi_linear_names[i]);
+    LLQ_TRY(load_dense(model, prefix, n_out, n_in, &layer->linears[i]));
+  }
+  snprintf(prefix, sizeof prefix, "model.layers.%lld.input_layernorm",
+           (long long)number);
+  LLQ_TRY(load_norm(model, prefix, &layer->input_norm));
+  snprintf(prefix, sizeof prefix, "model.layers.%lld.post_attention_layernorm",
+           (long long)number);
+  return load_norm(model, prefix, &layer->post_attention_norm);
+}
+
+static int load_ends(llq_model *model) {
+  const struct llqi_config *c = &model->config;
+  LLQ_TRY(llqi_load_tensor(model, "model.embed_tokens.weight", 2,
+                           (int64_t[]){c->n_vocab, c->hidden_size},
+                           &model->embedding));
+  LLQ_TRY(llqi_check_float(&model->embedding));
+  model->config.dtype = model->embedding.dtype;
+  LLQ_TRY(load_norm(model, "model.norm", &model->final_norm));
+  if (!c->tied)
+    return load_dense(model, "lm_head", c->n_vocab, c->hidden_size,
+                      &model->output);
+  model->output = llqi_dense_weight(&model->embedding);
+  return LLQ_OK;
+}
+
+/* A bias that config.json does not mention would be lost. */
+static int refuse_biases(const llq_model *model) {
+  static const char prefix[] = "model.layers.", suffix[] = "_proj.bias";
+  for (size_t i = 0; i < llqi_checkpoint_n_tensors(model->checkpoint); i++) {
+    const struct llqi_tensor *t = llqi_checkpoint_at(model->checkpoint, i);
+    const size_t length = strlen(t->name);
+    if (strncmp(t->name, prefix, strlen(prefix)) == 0 &&
+        length > strlen(suffix) &&
+        strcmp(t->name + length - strlen(suffix), suffix) == 0)
+      return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                       "%s: %s: biases are not supported", t->where, t->name);
+  }
+  return LLQ_OK;
+}
+
+int llqi_model_load(llq_model *model) {
+  LLQ_TRY(refuse_biases(model));
+  LLQ_TRY(load_ends(model));
+  model->layers =
+      llqi_calloc((size_t)model->config.n_layers, sizeof *model->layers);
+  if (model->layers == NULL)
+    return LLQ_ERROR_MEMORY;
+  for (int64_t i = 0; i < model->config.n_layers; i++)
+    LLQ_TRY(load_layer(model, i));
+  return LLQ_OK;
+}

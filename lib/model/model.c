@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model's life: opened from what its source names, shared, freed. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "checkpoint/checkpoint.h"
+#include "model/load.h"
+#include "model/random.h"
+
+const char *const llqi_linear_names[LLQI_N_LINEARS] = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+    "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+    "mlp.down_proj"};
+
+int llqi_model_new(llq_model **out, const char *source) {
+  *out = NULL;
+  llq_model *model = llqi_calloc(1, sizeof *model);
+  if (model == NULL)
+    return LLQ_ERROR_MEMORY;
+  atomic_init(&model->n_references, 1);
+  pthread_mutex_init(&model->tokenizer_lock, NULL);
+  model->source = llqi_strdup(source);
+  if (model->source == NULL) {
+    llq_model_close(model);
+    return LLQ_ERROR_MEMORY;
+  }
+  *out = model;
+  return LLQ_OK;
+}
+
+int llqi_model_own(llq_model *model, void *block) {
+  void **owned =
+      llqi_resize(model->owned, model->n_owned + 1, sizeof *model->owned);
+  if (owned == NULL) {
+    llqi_free(block);
+    return LLQ_ERROR_MEMORY;
+  }
+  model->owned = owned;
+  model->owned[model->n_owned++] = block;
+  return LLQ_OK;
+}
+
+static void release(llq_model *model) {
+  llq_tokenizer_close(model->tokenizer);
+  pthread_mutex_destroy(&model->tokenizer_lock);
+  for (size_t i = 0; i < model->n_owned; i++)
+    llqi_free(model->owned[i]);
+  llqi_free(model->owned);
+  llqi_file_unmap(&model->drawn);
+  llqi_checkpoint_close(model->checkpoint);
+  llqi_config_free(&model->config);
+  llqi_free(model->layers);
+  llqi_free(model->source);
+  llqi_free(model->directory);
+  llqi_free(model->quantization_method);
+  llq_model_close(model->base);
+  llqi_free(model);
+}
+
+llq_model *llq_model_retain(llq_model *model) {
+  atomic_fetch_add(&model->n_references, 1);
+  return model;
+}
+
+void llq_model_close(llq_model *model) {
+  if (model != NULL && atomic_fetch_sub(&model->n_references, 1) == 1)
+    release(model);
+}
+
+const char *llq_model_source(const llq_model *model) {
+  return model->source;
+}
+
+/* The directory of a source that is not random: itself, or, for a plain name
+   such as "llq-micro", the one of that name among libllq's data. */
+static int find_directory(const char *source, char **out) {
+  *out = NULL;
+  if (!llqi_directory_exists(source) && strchr(source, '/') == NULL) {
+    const char *data = getenv("LLQ_DATA");
+    *out = llqi_path_join(data != NULL ? data : LLQ_DATADIR, source);
+    if (*out == NULL)
+      return LLQ_ERROR_MEMORY;
+    if (llqi_directory_exists(*out))
+      return LLQ_OK;
+    llqi_free(*out);
+    *out = NULL;
+  }
+  if (!llqi_directory_exists(source))
+    return llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source);
+  *out = llqi_strdup(source);
+  return *out != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+}
+
+static int open_directory(llq_model *model) {
+  LLQ_TRY(find_directory(model->source, &model->directory));
+  char *path = llqi_path_join(model->directory, "config.json");
+  if (path == NULL)
+    return LLQ_ERROR_MEMORY;
+  int status = llqi_config_read(path, &model->config);
+  llqi_free(path);
+  LLQ_TRY(status);
+  LLQ_TRY(llqi_checkpoint_open(&model->checkpoint, model->directory));
+  return llqi_model_load(model);
+}
+
+int llq_model_open(llq_model **out, const char *source,
+                   const llq_model_options *options) {
+  static const char random[] = "random:";
+  llqi_error_clear();
+  LLQ_REQUIRE(out != NULL && source != NULL,
+              "llq_model_open: out and source must not be NULL");
+  *out = NULL;
+  llq_model_options ours;
+  LLQ_TRY(llqi_options_copy(&ours, sizeof ours, options, "llq_model_options"));
+  llq_model *model;
+  LLQ_TRY(llqi_model_new(&model, source));
+  const int is_random = strncmp(source, random, strlen(random)) == 0;
+  int status = is_random
+                   ? llqi_model_draw(model, source + strlen(random), ours.seed)
+                   : open_directory(model);
+  if (status < 0)
+    llq_model_close(model);
+  else
+    *out = model;
+  return status;
+}
+
+int llq_model_tokenizer(llq_model *model, const llq_tokenizer **out) {
+  llqi_error_clear();
+  LLQ_REQUIRE(model != NULL && out != NULL,
+              "llq_model_tokenizer: model and out must not be NULL");
+  *out = NULL;
+  if (model->directory == NULL)
+    return llqi_fail(LLQ_ERROR_IO, "%s: has no tokenizer", model->source);
+  int status = LLQ_OK;
+  pthread_mutex_lock(&model->tokenizer_lock);
+  if (model->tokenizer == NULL)
+    status = llq_tokenizer_open(&model->tokenizer, model->directory);
+  *out = model->tokenizer;
+  pthread_mutex_unlock(&model->tokenizer_lock);
+  return status;
+}
