@@ -5,8 +5,8 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 #define DEFAULT_DATE "26 Jul 2024"
 
@@ -32,9 +32,8 @@ static int is_space(const char *c, size_t n) {
 
 static struct slice trim_left(struct slice s) {
   while (s.begin < s.end) {
-    size_t n_bad;
-    size_t n = llqi_utf8_next(s.begin, (size_t)(s.end - s.begin), &n_bad);
-    if (n == 0 || !is_space(s.begin, n))
+    int n = llqi_utf8_next(s.begin, (size_t)(s.end - s.begin));
+    if (n <= 0 || !is_space(s.begin, (size_t)n))
       break;
     s.begin += n;
   }

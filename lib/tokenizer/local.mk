@@ -5,10 +5,10 @@ libllqi_la_SOURCES += \
 	lib/tokenizer/chat.c \
 	lib/tokenizer/json_config.c \
 	lib/tokenizer/json_scan.c lib/tokenizer/json_scan.h \
+	lib/tokenizer/repair.c lib/tokenizer/repair.h \
 	lib/tokenizer/special.c lib/tokenizer/special.h \
 	lib/tokenizer/split.c lib/tokenizer/split.h \
 	lib/tokenizer/tiktoken_file.c \
 	lib/tokenizer/tokenizer.c lib/tokenizer/tokenizer.h \
 	lib/tokenizer/tokenizer_json.c \
-	lib/tokenizer/utf8.c lib/tokenizer/utf8.h \
 	lib/tokenizer/vocab.c lib/tokenizer/vocab.h

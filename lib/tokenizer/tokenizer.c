@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/status.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/repair.h"
 
 /* Llama 3's files have 2 to 17 MB. */
 #define FILE_LIMIT ((size_t)256 << 20)
@@ -157,7 +157,7 @@ static int encode_valid(struct encoding *e, const char *text, size_t n,
 
 static int encode_any(struct encoding *e, const char *text, size_t n,
                       int special) {
-  if (llqi_utf8_valid(text, n) == n)
+  if (llqi_utf8_prefix(text, n) == n)
     return encode_valid(e, text, n, special);
   struct llqi_text repaired = {0};
   int status = llqi_utf8_repair(text, n, &repaired);
