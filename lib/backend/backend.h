@@ -9,7 +9,8 @@
 struct llq_backend {
   const llq_backend_table *table;
   void *self;
-  int index; /* of the device within the backend */
+  int index;     /* of the device within the backend */
+  char arch[16]; /* the kernels in use */
 };
 
 /* The tables compiled into libllq. */

@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-libllqi_la_SOURCES +=
+libllqi_la_SOURCES += \
+	lib/backend/backend.h \
+	lib/backend/operations.c \
+	lib/backend/plugin.c lib/backend/plugin.h \
+	lib/backend/registry.c \
+	lib/backend/upload.c
