@@ -9,6 +9,7 @@ tests_of_internals = \
 	tests/test_checkpoint \
 	tests/test_compare \
 	tests/test_model \
+	tests/test_forward \
 	tests/test_report \
 	tests/test_sanitize \
 	tests/test_statistics \
@@ -60,3 +61,5 @@ internal_ldadd = libtestsupport.la libllqi.la $(CHECK_LIBS)
 api_ldadd = libtestsupport.la libllq.la $(CHECK_LIBS)
 LDADD = $(internal_ldadd)
 endif
+tests_test_forward_SOURCES = tests/test_forward.c \
+	tests/support/forward_run.c tests/support/forward_run.h
