@@ -11,8 +11,10 @@ tests_of_internals = \
 	tests/test_model \
 	tests/test_forward \
 	tests/test_report \
+	tests/test_sampling \
 	tests/test_sanitize \
 	tests/test_statistics \
+	tests/test_stop \
 	tests/test_tensor
 
 tests_of_api =
