@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The launchers of the kernels: C functions that take a stream, launch, and
+   return what cudaGetLastError() says. Shapes were checked before. All matrices
+   are row-major in device memory; `dtype` is of enum llq_dtype. */
+#ifndef LLQ_CUDA_KERNELS_H
+#define LLQ_CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A linear's weight in device memory; fields as in llq_weight. */
+struct cuda_linear {
+  int format, dtype, activation;
+  int64_t n_out, n_in, group_size, n_groups;
+  void *data, *scale;
+  int8_t *zero;         /* NULL: symmetric */
+  int32_t *group_index; /* NULL: input / group_size */
+};
+
+/* One row of a batch: where its sequence's pages begin, and its position. */
+struct cuda_row {
+  int32_t first_page, position;
+};
+
+/* A batch in device memory. */
+struct cuda_batch {
+  const struct cuda_row *rows; /* [n_rows] */
+  const int32_t *pages;
+  int n_rows;
+  int page_size;
+};
+
+/* Cache geometry: [n_pages, page_size, n_kv_heads, head_size] each. */
+struct cuda_cache {
+  void *keys, *values;
+  int dtype, page_size, n_kv_heads, head_size;
+};
+
+/* One implementation of every operation. */
+struct cuda_kernels {
+  const char *name;
+  cudaError_t (*embed)(cudaStream_t stream, const void *table, int table_dtype,
+                       const int32_t *ids, int64_t n_rows, int64_t n_cols,
+                       void *out, int dtype);
+  cudaError_t (*rms_norm)(cudaStream_t stream, const void *x,
+                          const void *weight, float eps, int64_t n_rows,
+                          int64_t n_cols, void *out, int dtype);
+  cudaError_t (*linear)(cudaStream_t stream, const struct cuda_linear *linear,
+                        const void *x, int64_t n_rows, int x_dtype, void *out,
+                        int out_dtype);
+  cudaError_t (*rope_append)(cudaStream_t stream, const struct cuda_batch *batch,
+                             const float *cos_sin, void *q, int n_heads,
+                             void *k, const void *v, int dtype,
+                             const struct cuda_cache *cache);
+  cudaError_t (*attention)(cudaStream_t stream, const struct cuda_batch *batch,
+                           const void *q, int n_heads, int dtype,
+                           const struct cuda_cache *cache, float scale,
+                           void *out);
+  cudaError_t (*swiglu)(cudaStream_t stream, const void *gate, const void *up,
+                        int64_t n, void *out, int dtype);
+  cudaError_t (*add)(cudaStream_t stream, void *x, const void *y, int64_t n,
+                     int dtype);
+  cudaError_t (*gather)(cudaStream_t stream, const void *x,
+                        const int32_t *rows, int64_t n_rows, int64_t n_cols,
+                        void *out, int dtype);
+};
+
+/* Plain kernels, complete, for any GPU from sm_80 on. */
+extern const struct cuda_kernels cuda_kernels_any;
+
+cudaError_t any_embed(cudaStream_t stream, const void *table, int table_dtype,
+                      const int32_t *ids, int64_t n_rows, int64_t n_cols,
+                      void *out, int dtype);
+cudaError_t any_rms_norm(cudaStream_t stream, const void *x,
+                         const void *weight, float eps, int64_t n_rows,
+                         int64_t n_cols, void *out, int dtype);
+cudaError_t any_linear(cudaStream_t stream, const struct cuda_linear *linear,
+                       const void *x, int64_t n_rows, int x_dtype, void *out,
+                       int out_dtype);
+cudaError_t any_rope_append(cudaStream_t stream,
+                            const struct cuda_batch *batch,
+                            const float *cos_sin, void *q, int n_heads,
+                            void *k, const void *v, int dtype,
+                            const struct cuda_cache *cache);
+cudaError_t any_attention(cudaStream_t stream, const struct cuda_batch *batch,
+                          const void *q, int n_heads, int dtype,
+                          const struct cuda_cache *cache, float scale,
+                          void *out);
+cudaError_t any_swiglu(cudaStream_t stream, const void *gate, const void *up,
+                       int64_t n, void *out, int dtype);
+cudaError_t any_add(cudaStream_t stream, void *x, const void *y, int64_t n,
+                    int dtype);
+cudaError_t any_gather(cudaStream_t stream, const void *x, const int32_t *rows,
+                       int64_t n_rows, int64_t n_cols, void *out, int dtype);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

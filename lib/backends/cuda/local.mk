@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# llq-cuda.so: the CUDA plugin. Kernels are compiled by nvcc through libtool;
+# `any` holds the plain kernels, complete, that run on every GPU from sm_80 on.
+cuda_dir = lib/backends/cuda
+cuda_sources = \
+	lib/backends/cuda/any/attention.cu \
+	lib/backends/cuda/any/elementwise.cu \
+	lib/backends/cuda/any/linear.cu \
+	lib/backends/cuda/any/rope.cu \
+	lib/backends/cuda/batch.c \
+	lib/backends/cuda/device.c \
+	lib/backends/cuda/linear.c \
+	lib/backends/cuda/memory.c \
+	lib/backends/cuda/operations.c \
+	lib/backends/cuda/plugin.c
+cuda_headers = \
+	lib/backends/cuda/any/number.cuh \
+	lib/backends/cuda/cuda.h \
+	lib/backends/cuda/kernels.h
+
+EXTRA_DIST += $(cuda_headers) lib/backends/cuda/llq-plugin.map
+
+SUFFIXES = .cu
+GENCODE_SM80 = -gencode arch=compute_80,code=sm_80 \
+	-gencode arch=compute_80,code=compute_80
+GENCODE_SM90 = -gencode arch=compute_90a,code=sm_90a
+CUDA_GENCODE = $(GENCODE_SM80) $(GENCODE_SM90)
+lib/backends/cuda/sm80/%.lo: CUDA_GENCODE = $(GENCODE_SM80)
+lib/backends/cuda/sm90/%.lo: CUDA_GENCODE = $(GENCODE_SM90)
+
+AM_V_NVCC = $(am__v_NVCC_@AM_V@)
+am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
+am__v_NVCC_0 = @echo "  NVCC    " $@;
+
+.cu.lo:
+	$(AM_V_NVCC)$(MKDIR_P) $(@D)/$(DEPDIR)
+	$(AM_V_at)$(LIBTOOL) $(AM_V_lt) --tag=CXX --mode=compile \
+	  $(NVCC) -ccbin $(NVCC_CCBIN) -std=c++17 -shared \
+	  -forward-unknown-to-host-compiler -Xcompiler=-fvisibility=hidden \
+	  $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) $(CPPFLAGS) \
+	  $(CUDA_GENCODE) $(NVCCFLAGS) \
+	  -MMD -MP -MT $@ -MF $(@D)/$(DEPDIR)/$(*F).Pcu -c -o $@ $<
+
+-include $(wildcard lib/backends/cuda/*/$(DEPDIR)/*.Pcu)
+
+clean-local:
+	-rm -f lib/backends/cuda/*/$(DEPDIR)/*.Pcu
+
+if HAVE_CUDA
+backenddir = $(libdir)/llq-$(LLQ_ABI)
+backend_LTLIBRARIES = llq-cuda.la
+llq_cuda_la_SOURCES = $(cuda_sources)
+# libstdc++ is needed by what nvcc generates: link as C++.
+nodist_EXTRA_llq_cuda_la_SOURCES = force-cxx-link.cc
+llq_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(CUDA_HOME)/include
+llq_cuda_la_CFLAGS = -std=gnu11 $(LLQ_WARNINGS) -fvisibility=hidden
+llq_cuda_la_LDFLAGS = -module -avoid-version -shared -Wl,-z,defs \
+	-Wl,-z,nodelete -L$(CUDA_HOME)/lib64 \
+	-Wl,--version-script=$(top_srcdir)/lib/backends/cuda/llq-plugin.map
+llq_cuda_la_LIBADD = -lcudart_static -lrt -lpthread -ldl
+else
+EXTRA_DIST += $(cuda_sources)
+endif
