@@ -16,6 +16,11 @@ tests_of_internals = \
 	tests/test_statistics \
 	tests/test_stop \
 	tests/test_tensor
+tests_of_internals += \
+	tests/test_tokenizer \
+	tests/test_tokenizer_chat \
+	tests/test_tokenizer_files \
+	tests/test_tokenizer_time
 
 tests_of_api =
 
@@ -53,6 +58,7 @@ TESTS += $(script_tests)
 if HAVE_CHECK
 check_LTLIBRARIES += libtestsupport.la
 libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h \
+	tests/support/small_tokenizer.c tests/support/small_tokenizer.h \
 	tests/support/tiny.c tests/support/tiny.h
 libtestsupport_la_LIBADD = $(JANSSON_LIBS)
 

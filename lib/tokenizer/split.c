@@ -46,11 +46,17 @@ static int compile(struct llqi_splitter *splitter) {
                     PCRE2_UTF | PCRE2_ANCHORED, &error, &at, context);
   pcre2_compile_context_free(context);
   if (splitter->code == NULL)
-    return llqi_fail(LLQ_ERROR_INTERNAL,
-                     "PCRE2 refuses the pattern: error %d at %zu", error, at);
-  /* Without JIT (not on every machine) matching is slower, but the same. */
-  pcre2_jit_compile(splitter->code, PCRE2_JIT_COMPLETE);
-  return LLQ_OK;
+    return error == PCRE2_ERROR_HEAP_FAILED
+               ? LLQ_ERROR_MEMORY
+               : llqi_fail(LLQ_ERROR_INTERNAL,
+                           "PCRE2 refuses the pattern: error %d at %zu", error,
+                           at);
+  /* Where code may not be made at run time, matching is slower, but the same.
+     Only ordinary memory that runs out, which has set the message, counts. */
+  error = pcre2_jit_compile(splitter->code, PCRE2_JIT_COMPLETE);
+  return error == PCRE2_ERROR_NOMEMORY && llq_error_message()[0] != '\0'
+             ? LLQ_ERROR_MEMORY
+             : LLQ_OK;
 }
 
 int llqi_splitter_open(struct llqi_splitter *splitter) {
