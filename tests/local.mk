@@ -10,6 +10,7 @@ tests_of_internals = \
 	tests/test_compare \
 	tests/test_model \
 	tests/test_forward \
+	tests/test_quantizer \
 	tests/test_report \
 	tests/test_sampling \
 	tests/test_sanitize \
@@ -47,10 +48,14 @@ AM_TESTS_ENVIRONMENT = \
 dist_check_SCRIPTS += $(script_tests)
 EXTRA_DIST += tests/support/oracle.py
 EXTRA_DIST += tests/support/tokenizer_files.py
+# What oracle_quantizer.py asks.
+check_PROGRAMS += tests/support/rtn_values
+tests_support_rtn_values_LDADD = libllqi.la
 # What oracle_statistics.py asks.
 check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
 script_tests =
+script_tests += tests/oracle_quantizer.py
 script_tests += tests/oracle_statistics.py
 script_tests += tests/oracle_tokenizer.py
 TESTS += $(script_tests)

@@ -118,8 +118,8 @@ START_TEST(floats_round_to_the_nearest_code) {
     float x = (float)value_of(type, code);
     float next = (float)value_of(type, code + 1);
     float half = x + (next - x) / 2;
-    float near[] = {x, half, nextafterf(x, INFINITY),
-                    nextafterf(half, 0), nextafterf(half, INFINITY)};
+    float near[] = {x, half, nextafterf(x, INFINITY), nextafterf(half, 0),
+                    nextafterf(half, INFINITY)};
     for (int i = 0; i < 5; i++) {
       check_rounding(type, near[i]);
       check_rounding(type, -near[i]);

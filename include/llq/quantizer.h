@@ -29,7 +29,8 @@ typedef struct llq_quantizer_options {
 } llq_quantizer_options;
 
 /** Begins to quantize the linears of a model's decoder layers; embeddings,
- *  norms and the output matrix stay as they are.
+ *  norms and the output matrix stay as they are. "bf16" converts all of a
+ *  wider model instead; of a model that is bf16 already it shares everything.
  *
  *  Scales and rounding are those of compressed-tensors, computed in the
  *  weight's own type: symmetric, scale = max|w| / ((qmax - qmin) / 2), that is
@@ -41,8 +42,9 @@ typedef struct llq_quantizer_options {
  *  @param model    unquantized; the quantizer keeps a reference
  *  @param options  required
  *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT naming the option; #LLQ_ERROR_UNSUPPORTED
- *          naming the first linear that the scheme cannot hold (a width that
- *          groups don't divide); #LLQ_ERROR_MEMORY. */
+ *          naming the first linear that is quantized already, or that the
+ *          scheme cannot hold (a width that groups don't divide);
+ *          #LLQ_ERROR_MEMORY. */
 LLQ_API int llq_quantizer_open(llq_quantizer **out, llq_backend *backend,
                                llq_model *model,
                                const llq_quantizer_options *options);
@@ -50,7 +52,8 @@ LLQ_API int llq_quantizer_open(llq_quantizer **out, llq_backend *backend,
 /** Quantizes one more layer.
  *  @param progress  in layers; NULL if not wanted
  *  @return #LLQ_MORE; #LLQ_OK when all layers are done; #LLQ_ERROR_FORMAT for
- *          a weight that is NaN or infinite, naming the tensor;
+ *          a weight that is NaN or infinite, or an asymmetric range too wide
+ *          for its type, naming the tensor and the place in it;
  *          #LLQ_ERROR_MEMORY. */
 LLQ_API int llq_quantizer_step(llq_quantizer *quantizer,
                                llq_progress *progress);

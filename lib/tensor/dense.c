@@ -19,7 +19,8 @@ static void pack(const llq_weight *weight, const float *codes, int64_t out,
 }
 
 static void unpack(const llq_weight *weight, int64_t out, float *codes) {
-  const char *row = (const char *)weight->data + (size_t)out * row_bytes(weight);
+  const char *row =
+      (const char *)weight->data + (size_t)out * row_bytes(weight);
   llqi_to_f32(weight->dtype, row, (size_t)weight->n_in, codes);
 }
 

@@ -7,10 +7,10 @@ static const struct {
   const char *name;
   size_t size;
 } dtypes[] = {
-    [LLQ_F32] = {"F32", 4}, [LLQ_F16] = {"F16", 2},
+    [LLQ_F32] = {"F32", 4},   [LLQ_F16] = {"F16", 2},
     [LLQ_BF16] = {"BF16", 2}, [LLQ_F8_E4M3] = {"F8_E4M3", 1},
-    [LLQ_I8] = {"I8", 1},   [LLQ_I32] = {"I32", 4},
-    [LLQ_I64] = {"I64", 8}, [LLQ_U8] = {"U8", 1},
+    [LLQ_I8] = {"I8", 1},     [LLQ_I32] = {"I32", 4},
+    [LLQ_I64] = {"I64", 8},   [LLQ_U8] = {"U8", 1},
 };
 
 #define N_DTYPES (int)(sizeof dtypes / sizeof dtypes[0])
@@ -83,8 +83,7 @@ static inline float of_f16(uint16_t x) {
 static inline uint8_t to_e4m3(float x) {
   uint32_t bits = llqi_f32_bits(x), magnitude = bits & 0x7fffffff;
   const uint32_t largest = 0x43e00000; /* 448 */
-  uint32_t code =
-      narrow_code(e4m3, magnitude < largest ? magnitude : largest);
+  uint32_t code = narrow_code(e4m3, magnitude < largest ? magnitude : largest);
   code = magnitude > 0x7f800000 ? 0x7f : code;
   return (uint8_t)((bits >> 24 & 0x80) | code);
 }

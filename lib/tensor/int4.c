@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Integers of 4 bits, eight a 32-bit word, as compressed-tensors' weight_packed:
+/* Integers of 4 bits, eight a 32-bit word, as in compressed-tensors:
+   weight_packed:
 
      word         0               1                     n_in / 8 - 1
      row 0 | q[0, 0 .. 7]   q[0, 8 .. 15]   ...   q[0, n_in - 8 .. n_in - 1]

@@ -79,8 +79,8 @@ void llqi_weight_row(const llq_weight *weight, int64_t out, float *values) {
   int64_t width = group_width(weight);
   size_t first = (size_t)(out * llqi_weight_n_groups(weight));
   for (int64_t in = 0; in < weight->n_in; in += width) {
-    int64_t group = weight->group_index != NULL ? weight->group_index[in]
-                                                : in / width;
+    int64_t group =
+        weight->group_index != NULL ? weight->group_index[in] : in / width;
     scale_group(weight, first + (size_t)group, values + in, width);
   }
   llqi_round_f32(weight->dtype, values, (size_t)weight->n_in);

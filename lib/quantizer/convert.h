@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Float tensors from one type to another. */
+#ifndef LLQI_QUANTIZER_CONVERT_H
+#define LLQI_QUANTIZER_CONVERT_H
+
+#include "model/model.h"
+
+/* Gives `result`, whose decoder linears are bf16, everything else of `base` in
+   bf16 too: embedding, norms, output matrix, and what its config says. What is
+   bf16 already stays the base's. */
+int llqi_convert_rest(const llq_model *base, llq_model *result);
+
+#endif
