@@ -10,6 +10,7 @@ tests_of_internals = \
 	tests/test_compare \
 	tests/test_model \
 	tests/test_forward \
+	tests/test_generator \
 	tests/test_quantizer \
 	tests/test_report \
 	tests/test_sampling \
@@ -61,6 +62,8 @@ script_tests += tests/oracle_tokenizer.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK
+# Running prompts through a generator.
+generating = tests/support/generating.c tests/support/generating.h
 check_LTLIBRARIES += libtestsupport.la
 libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h \
 	tests/support/small_tokenizer.c tests/support/small_tokenizer.h \
@@ -74,5 +77,6 @@ internal_ldadd = libtestsupport.la libllqi.la $(CHECK_LIBS)
 api_ldadd = libtestsupport.la libllq.la $(CHECK_LIBS)
 LDADD = $(internal_ldadd)
 endif
+tests_test_generator_SOURCES = tests/test_generator.c $(generating)
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
