@@ -12,7 +12,9 @@ tests_of_internals = \
 	tests/test_forward \
 	tests/test_generator \
 	tests/test_quantizer \
+	tests/test_protocol \
 	tests/test_report \
+	tests/test_run_directory \
 	tests/test_sampling \
 	tests/test_sanitize \
 	tests/test_statistics \

@@ -33,7 +33,7 @@ static json_t *summarize(int n_samples, int (*pass)(int, int), int raw) {
     for (int j = 0; j < n_samples; j++) {
       struct llqi_outcome outcome = {
           .task = (uint32_t)i, .sample = (uint32_t)j, .passed = pass(i, j),
-          .passed_raw = raw, .n_tokens = 10, .seconds = 0.5,
+          .passed_raw = raw, .passed_base = -1, .n_tokens = 10, .seconds = 0.5,
           .cpu_seconds = 0.1, .min_margin = i == 0 ? INFINITY : i};
       strcpy(outcome.verdict, outcome.passed ? "passed" : "failed");
       strcpy(outcome.stop, "end");

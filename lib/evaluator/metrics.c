@@ -11,10 +11,14 @@
 
 #define BOOTSTRAP_SEED 1
 
+/* The verdicts that a sample can have. */
+enum kind { MAIN, RAW, BASE, N_KINDS };
+static const char *const suffixes[N_KINDS] = {"", "_raw", "_base"};
+
 /* Sums over the samples of a task. */
 struct task_sums {
-  uint64_t n, passed, passed_raw;
-  int has_raw;
+  uint64_t n, passed[N_KINDS];
+  int has[N_KINDS];
   double min_margin;
 };
 
@@ -63,10 +67,13 @@ static struct task_sums *sum_tasks(const struct llqi_outcomes *outcomes,
   for (size_t i = 0; i < outcomes->n; i++) {
     const struct llqi_outcome *outcome = &outcomes->items[i];
     struct task_sums *task = &sums[outcome->task];
+    const int passed[N_KINDS] = {outcome->passed, outcome->passed_raw,
+                                 outcome->passed_base};
     task->n++;
-    task->passed += outcome->passed != 0;
-    task->passed_raw += outcome->passed_raw > 0;
-    task->has_raw |= outcome->passed_raw >= 0;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+      task->passed[kind] += passed[kind] > 0;
+      task->has[kind] |= passed[kind] >= 0;
+    }
     task->min_margin = fmin(task->min_margin, outcome->min_margin);
   }
   return sums;
@@ -91,19 +98,18 @@ static int interval_of(const double *values, size_t n, int single,
 
 /* pass@k with its interval, as "pass@<k><suffix>". */
 static int add_pass_at(json_t *metrics, const struct task_sums *sums,
-                       size_t n_tasks, uint64_t k, int raw, int single) {
+                       size_t n_tasks, uint64_t k, enum kind kind, int single) {
   double *values = llqi_array(n_tasks, sizeof *values);
   if (values == NULL)
     return LLQ_ERROR_MEMORY;
   for (size_t i = 0; i < n_tasks; i++)
-    values[i] = llqi_pass_at_k(
-        sums[i].n, raw ? sums[i].passed_raw : sums[i].passed, k);
+    values[i] = llqi_pass_at_k(sums[i].n, sums[i].passed[kind], k);
   struct llqi_interval interval;
   int status = interval_of(values, n_tasks, single, &interval);
   char key[64];
   if (status >= 0) {
     snprintf(key, sizeof key, "pass@%llu%s", (unsigned long long)k,
-             raw ? "_raw" : "");
+             suffixes[kind]);
     status = set(metrics, key, json_real(llqi_mean(values, n_tasks)));
   }
   if (status >= 0) {
@@ -120,15 +126,28 @@ static int add_metrics(json_t *result, const struct task_sums *sums,
   json_t *metrics = json_object();
   LLQ_TRY(set(result, "metrics", metrics));
   uint64_t fewest = fewest_samples(sums, n_tasks);
-  int single = 1, has_raw = 1;
+  int single = 1, has[N_KINDS] = {1, 1, 1};
   for (size_t i = 0; i < n_tasks; i++) {
     single &= sums[i].n == 1;
-    has_raw &= sums[i].has_raw;
+    for (int kind = 0; kind < N_KINDS; kind++)
+      has[kind] &= sums[i].has[kind];
   }
   for (size_t i = 0; i < sizeof ks / sizeof ks[0] && ks[i] <= fewest; i++) {
-    LLQ_TRY(add_pass_at(metrics, sums, n_tasks, ks[i], 0, single));
-    if (has_raw)
-      LLQ_TRY(add_pass_at(metrics, sums, n_tasks, ks[i], 1, single));
+    for (int kind = 0; kind < N_KINDS; kind++) {
+      if (has[kind])
+        LLQ_TRY(add_pass_at(metrics, sums, n_tasks, ks[i], kind, single));
+    }
+  }
+  return LLQ_OK;
+}
+
+/* "passed", "passed_raw", "passed_base". */
+static int add_passed(json_t *task, const struct task_sums *sums) {
+  for (int kind = 0; kind < N_KINDS; kind++) {
+    char key[32];
+    snprintf(key, sizeof key, "passed%s", suffixes[kind]);
+    if (sums->has[kind])
+      LLQ_TRY(set(task, key, json_integer((json_int_t)sums->passed[kind])));
   }
   return LLQ_OK;
 }
@@ -138,12 +157,10 @@ static int add_tasks(json_t *result, const struct task_sums *sums,
   json_t *per_task = json_object();
   LLQ_TRY(set(result, "per_task", per_task));
   for (size_t i = 0; i < n_tasks; i++) {
-    json_t *task = json_pack("{s:I, s:I}", "n", (json_int_t)sums[i].n,
-                             "passed", (json_int_t)sums[i].passed);
+    json_t *task = json_object();
     LLQ_TRY(set(per_task, task_ids[i], task));
-    if (sums[i].has_raw)
-      LLQ_TRY(
-          set(task, "passed_raw", json_integer((json_int_t)sums[i].passed_raw)));
+    LLQ_TRY(set(task, "n", json_integer((json_int_t)sums[i].n)));
+    LLQ_TRY(add_passed(task, &sums[i]));
     LLQ_TRY(set(task, "min_margin", llqi_json_number(sums[i].min_margin)));
   }
   return LLQ_OK;

@@ -12,6 +12,7 @@ struct llqi_outcome {
   uint32_t task, sample;
   int passed;
   int passed_raw;      /* before post-processing; -1: there is none */
+  int passed_base;     /* HumanEval's own test of HumanEval+; -1: the same */
   char verdict[24];    /* "passed", ... */
   char stop[12];       /* why generation stopped; "": it was not generated */
   uint64_t n_tokens;   /* generated */
