@@ -12,6 +12,7 @@ tests_of_internals = \
 	tests/test_forward \
 	tests/test_generator \
 	tests/test_quantizer \
+	tests/test_perplexity \
 	tests/test_protocol \
 	tests/test_report \
 	tests/test_run_directory \
@@ -82,3 +83,4 @@ endif
 tests_test_generator_SOURCES = tests/test_generator.c $(generating)
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
+tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <llq/generator.h>
+#include "generator/generator.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +118,10 @@ void llq_generator_close(llq_generator *g) {
   llqi_free(g->sequences);
   llq_model_close(g->model);
   llqi_free(g);
+}
+
+size_t llqi_generator_n_vocab(const llq_generator *generator) {
+  return (size_t)generator->model->config.n_vocab;
 }
 
 int32_t llq_generator_n_context(const llq_generator *g) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libllqi_la_SOURCES += \
 	lib/generator/batch.c lib/generator/batch.h \
-	lib/generator/generator.c \
+	lib/generator/generator.c lib/generator/generator.h \
 	lib/generator/kv_cache.c lib/generator/kv_cache.h \
 	lib/generator/request.c lib/generator/request.h \
 	lib/generator/sampling.c lib/generator/sampling.h \
