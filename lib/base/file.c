@@ -265,6 +265,12 @@ int llqi_file_append(const char *path, const void *bytes, size_t n) {
   return status;
 }
 
+int llqi_file_remove(const char *path) {
+  if (unlink(path) == 0 || errno == ENOENT)
+    return LLQ_OK;
+  return llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot remove", path);
+}
+
 int llqi_directory_make(const char *path) {
   if (mkdir(path, 0777) == 0 || (errno == EEXIST && llqi_directory_exists(path)))
     return LLQ_OK;

@@ -57,6 +57,9 @@ int llqi_file_write(const char *path, const void *bytes, size_t n);
 /* Appends to a file (made if absent) in one write, and flushes it to disk. */
 int llqi_file_append(const char *path, const void *bytes, size_t n);
 
+/* Removes a file; one that is not there is fine. */
+int llqi_file_remove(const char *path);
+
 /* Makes a directory; one that exists already is fine. Parents must exist. */
 int llqi_directory_make(const char *path);
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 libllqi_la_SOURCES += \
 	lib/checkpoint/checkpoint.c lib/checkpoint/checkpoint.h \
-	lib/checkpoint/safetensors.c lib/checkpoint/safetensors.h
+	lib/checkpoint/safetensors.c lib/checkpoint/safetensors.h \
+	lib/checkpoint/safetensors_write.c lib/checkpoint/safetensors_write.h

@@ -7,6 +7,8 @@
 #include "base/alloc.h"
 #include "base/status.h"
 #include "checkpoint/checkpoint.h"
+#include "model/compressed.h"
+#include "model/compression.h"
 #include "tensor/dtype.h"
 
 /* Names are built in place: "model.layers.4095.self_attn.q_proj.weight" and
@@ -80,6 +82,13 @@ int llqi_load_part(const llq_model *model, const char *prefix,
   return llqi_load_tensor(model, name, n_dims, shape, out);
 }
 
+int llqi_has_part(const llq_model *model, const char *prefix,
+                  const char *suffix) {
+  char name[2 * NAME_SIZE];
+  snprintf(name, sizeof name, "%s.%s", prefix, suffix);
+  return llqi_checkpoint_find(model->checkpoint, name) != NULL;
+}
+
 int llqi_check_float(const struct llqi_tensor *tensor) {
   if (tensor->dtype == LLQ_F32 || tensor->dtype == LLQ_F16 ||
       tensor->dtype == LLQ_BF16)
@@ -116,16 +125,44 @@ static int load_dense(const llq_model *model, const char *prefix, int64_t n_out,
   return LLQ_OK;
 }
 
-static int load_layer(llq_model *model, int64_t number) {
+/* What is quantized: "quantization_config", and what to call it. */
+struct compression {
+  const json_t *json; /* NULL: nothing */
+  char where[300];
+};
+
+static int read_compression(const llq_model *model, struct compression *out) {
+  out->json = json_object_get(model->config.json, "quantization_config");
+  snprintf(out->where, sizeof out->where,
+           "%.250s/config.json: quantization_config", model->directory);
+  if (json_is_null(out->json))
+    out->json = NULL;
+  return out->json != NULL ? llqi_compression_check(out->json, out->where)
+                           : LLQ_OK;
+}
+
+static int load_linear(llq_model *model, const struct compression *compression,
+                       int64_t layer, enum llqi_linear linear,
+                       llq_weight *out) {
+  char module[NAME_SIZE];
+  int64_t n_out, n_in;
+  struct llqi_stored stored;
+  llqi_linear_shape(&model->config, linear, &n_out, &n_in);
+  snprintf(module, sizeof module, "model.layers.%lld.%s", (long long)layer,
+           llqi_linear_names[linear]);
+  LLQ_TRY(
+      llqi_stored_find(compression->json, compression->where, module, &stored));
+  if (stored.format == LLQ_WEIGHT_DENSE)
+    return load_dense(model, module, n_out, n_in, out);
+  return llqi_load_compressed(model, &stored, module, n_out, n_in, out);
+}
+
+static int load_layer(llq_model *model, const struct compression *compression,
+                      int64_t number) {
   struct llqi_layer *layer = &model->layers[number];
   char prefix[NAME_SIZE];
-  for (int i = 0; i < LLQI_N_LINEARS; i++) {
-    int64_t n_out, n_in;
-    llqi_linear_shape(&model->config, i, &n_out, &n_in);
-    snprintf(prefix, sizeof prefix, "model.layers.%lld.%s", (long long)number,
-             llqi_linear_names[i]);
-    LLQ_TRY(load_dense(model, prefix, n_out, n_in, &layer->linears[i]));
-  }
+  for (int i = 0; i < LLQI_N_LINEARS; i++)
+    LLQ_TRY(load_linear(model, compression, number, i, &layer->linears[i]));
   snprintf(prefix, sizeof prefix, "model.layers.%lld.input_layernorm",
            (long long)number);
   LLQ_TRY(load_norm(model, prefix, &layer->input_norm));
@@ -134,7 +171,25 @@ static int load_layer(llq_model *model, int64_t number) {
   return load_norm(model, prefix, &layer->post_attention_norm);
 }
 
-static int load_ends(llq_model *model) {
+static int load_output(llq_model *model,
+                       const struct compression *compression) {
+  const struct llqi_config *c = &model->config;
+  struct llqi_stored stored;
+  if (c->tied) {
+    model->output = llqi_dense_weight(&model->embedding);
+    return LLQ_OK;
+  }
+  LLQ_TRY(llqi_stored_find(compression->json, compression->where, "lm_head",
+                           &stored));
+  if (stored.format != LLQ_WEIGHT_DENSE)
+    return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                     "%s: a quantized lm_head is not supported",
+                     compression->where);
+  return load_dense(model, "lm_head", c->n_vocab, c->hidden_size,
+                    &model->output);
+}
+
+static int load_ends(llq_model *model, const struct compression *compression) {
   const struct llqi_config *c = &model->config;
   LLQ_TRY(llqi_load_tensor(model, "model.embed_tokens.weight", 2,
                            (int64_t[]){c->n_vocab, c->hidden_size},
@@ -142,11 +197,7 @@ static int load_ends(llq_model *model) {
   LLQ_TRY(llqi_check_float(&model->embedding));
   model->config.dtype = model->embedding.dtype;
   LLQ_TRY(load_norm(model, "model.norm", &model->final_norm));
-  if (!c->tied)
-    return load_dense(model, "lm_head", c->n_vocab, c->hidden_size,
-                      &model->output);
-  model->output = llqi_dense_weight(&model->embedding);
-  return LLQ_OK;
+  return load_output(model, compression);
 }
 
 /* A bias that config.json does not mention would be lost. */
@@ -165,13 +216,15 @@ static int refuse_biases(const llq_model *model) {
 }
 
 int llqi_model_load(llq_model *model) {
+  struct compression compression;
+  LLQ_TRY(read_compression(model, &compression));
   LLQ_TRY(refuse_biases(model));
-  LLQ_TRY(load_ends(model));
+  LLQ_TRY(load_ends(model, &compression));
   model->layers =
       llqi_calloc((size_t)model->config.n_layers, sizeof *model->layers);
   if (model->layers == NULL)
     return LLQ_ERROR_MEMORY;
   for (int64_t i = 0; i < model->config.n_layers; i++)
-    LLQ_TRY(load_layer(model, i));
+    LLQ_TRY(load_layer(model, &compression, i));
   return LLQ_OK;
 }

@@ -22,6 +22,10 @@ int llqi_load_part(const llq_model *model, const char *prefix,
                    const char *suffix, int n_dims, const int64_t *shape,
                    struct llqi_tensor *out);
 
+/* 1 if there is a tensor "<prefix>.<suffix>". */
+int llqi_has_part(const llq_model *model, const char *prefix,
+                  const char *suffix);
+
 /* A weight that is a tensor as it stands. */
 llq_weight llqi_dense_weight(const struct llqi_tensor *tensor);
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 libllqi_la_SOURCES += \
+	lib/model/compressed.c lib/model/compressed.h \
+	lib/model/compression.c lib/model/compression.h \
 	lib/model/config.c lib/model/config.h \
 	lib/model/end_ids.c \
 	lib/model/forward.c lib/model/forward.h \
 	lib/model/info.c \
 	lib/model/load.c lib/model/load.h \
+	lib/model/match.c lib/model/match.h \
 	lib/model/model.c lib/model/model.h \
+	lib/model/parts.c lib/model/parts.h \
 	lib/model/random.c lib/model/random.h \
-	lib/model/rope.c
+	lib/model/rope.c \
+	lib/model/save.c lib/model/save.h \
+	lib/model/save_config.c

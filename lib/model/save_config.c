@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The quantization_config that compressed-tensors, transformers and vLLM read
+   for a model's weights. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "model/save.h"
+
+#define GROUPS_LIMIT 32
+
+/* Weights that are stored alike share a group. */
+struct groups {
+  const llq_weight *examples[GROUPS_LIMIT];
+  json_t *targets[GROUPS_LIMIT]; /* borrowed from `owner` */
+  int n;
+  json_t *owner;  /* array of the targets */
+  json_t *ignore; /* linears that are not quantized */
+};
+
+static int is_alike(const llq_weight *a, const llq_weight *b) {
+  const int a_by_channel = a->group_size == a->n_in;
+  const int b_by_channel = b->group_size == b->n_in;
+  return a->format == b->format && a->activation == b->activation &&
+         (a->zero != NULL) == (b->zero != NULL) &&
+         (a->group_index != NULL) == (b->group_index != NULL) &&
+         a_by_channel == b_by_channel &&
+         (a_by_channel || a->group_size == b->group_size);
+}
+
+static int no_memory(void) {
+  return llqi_fail(LLQ_ERROR_MEMORY, "out of memory: quantization_config");
+}
+
+static int sort_in(struct groups *groups, const llq_weight *w,
+                   const char *module) {
+  json_t *list = groups->ignore;
+  if (w->format != LLQ_WEIGHT_DENSE) {
+    int i = 0;
+    while (i < groups->n && !is_alike(groups->examples[i], w))
+      i++;
+    if (i == GROUPS_LIMIT)
+      return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                       "%s: more than %d kinds of weights in a model", module,
+                       GROUPS_LIMIT);
+    if (i == groups->n) {
+      groups->examples[i] = w;
+      groups->targets[i] = json_array();
+      if (json_array_append_new(groups->owner, groups->targets[i]) < 0)
+        return no_memory();
+      groups->n++;
+    }
+    list = groups->targets[i];
+  }
+  return json_array_append_new(list, json_string(module)) < 0 ? no_memory()
+                                                              : LLQ_OK;
+}
+
+static int sort_all(struct groups *groups, const llq_model *model) {
+  for (int64_t i = 0; i < model->config.n_layers; i++)
+    for (int k = 0; k < LLQI_N_LINEARS; k++) {
+      char module[96];
+      snprintf(module, sizeof module, "model.layers.%lld.%s", (long long)i,
+               llqi_linear_names[k]);
+      LLQ_TRY(sort_in(groups, &model->layers[i].linears[k], module));
+    }
+  return LLQ_OK;
+}
+
+static const char *format_of(const llq_weight *w) {
+  if (w->activation == LLQ_ACTIVATION_NONE)
+    return "pack-quantized";
+  return w->format == LLQ_WEIGHT_FP8 ? "float-quantized" : "int-quantized";
+}
+
+static json_t *weights_json(const llq_weight *w) {
+  const int by_channel = w->group_size == w->n_in;
+  json_t *json = json_pack("{s:i, s:s, s:b, s:s, s:b}", "num_bits",
+                           w->format == LLQ_WEIGHT_INT4 ? 4 : 8, "type",
+                           w->format == LLQ_WEIGHT_FP8 ? "float" : "int",
+                           "symmetric", w->zero == NULL, "strategy",
+                           by_channel ? "channel" : "group", "dynamic", 0);
+  json_object_set_new(json, "group_size",
+                      by_channel ? json_null() : json_integer(w->group_size));
+  if (w->group_index != NULL)
+    json_object_set_new(json, "actorder", json_string("group"));
+  return json;
+}
+
+static json_t *activations_json(const llq_weight *w) {
+  if (w->activation == LLQ_ACTIVATION_NONE)
+    return json_null();
+  return json_pack("{s:i, s:s, s:b, s:s, s:b, s:n}", "num_bits", 8, "type",
+                   w->activation == LLQ_ACTIVATION_FP8 ? "float" : "int",
+                   "symmetric", 1, "strategy", "token", "dynamic", 1,
+                   "group_size");
+}
+
+/* A single group is written as usual: all linears, but for those ignored. */
+static json_t *group_json(const struct groups *groups, int i) {
+  const llq_weight *w = groups->examples[i];
+  json_t *targets = groups->n == 1 ? json_pack("[s]", "Linear")
+                                   : json_incref(groups->targets[i]);
+  return json_pack("{s:o, s:o, s:o, s:n, s:s}", "targets", targets, "weights",
+                   weights_json(w), "input_activations", activations_json(w),
+                   "output_activations", "format", format_of(w));
+}
+
+static json_t *quantization_json(const struct groups *groups) {
+  json_t *config_groups = json_object();
+  const char *format = format_of(groups->examples[0]);
+  for (int i = 0; i < groups->n; i++) {
+    char name[20];
+    snprintf(name, sizeof name, "group_%d", i);
+    json_object_set_new(config_groups, name, group_json(groups, i));
+    if (strcmp(format_of(groups->examples[i]), format) != 0)
+      format = "mixed-precision";
+  }
+  return json_pack("{s:s, s:s, s:s, s:o, s:O, s:n, s:n}", "quant_method",
+                   "compressed-tensors", "format", format,
+                   "quantization_status", "compressed", "config_groups",
+                   config_groups, "ignore", groups->ignore, "kv_cache_scheme",
+                   "global_compression_ratio");
+}
+
+static int set_quantization(json_t *config, const llq_model *model) {
+  struct groups groups = {.owner = json_array(),
+                          .ignore = json_pack("[s]", "lm_head")};
+  int status = groups.owner != NULL && groups.ignore != NULL
+                   ? sort_all(&groups, model)
+                   : no_memory();
+  if (status >= 0 && groups.n > 0 &&
+      json_object_set_new(config, "quantization_config",
+                          quantization_json(&groups)) < 0)
+    status = no_memory();
+  json_decref(groups.owner);
+  json_decref(groups.ignore);
+  return status;
+}
+
+int llqi_config_json(const llq_model *model, json_t **out) {
+  *out = json_deep_copy(model->config.json);
+  if (*out == NULL)
+    return no_memory();
+  json_object_del(*out, "quantization_config");
+  int status = set_quantization(*out, model);
+  if (status < 0) {
+    json_decref(*out);
+    *out = NULL;
+  }
+  return status;
+}
