@@ -93,8 +93,10 @@ int llqi_match_targets(const char *where, const json_t *targets,
       return llqi_fail(LLQ_ERROR_FORMAT, "%s: a target is no string", where);
     enum llqi_match found;
     LLQ_TRY(match_target(where, text, module, &found));
-    if (found >= *match &&
-        (found != *match || target == NULL || strcmp(text, *target) >= 0))
+    const int is_better =
+        found < *match || (found == *match && found != LLQI_MATCH_NONE &&
+                           target != NULL && strcmp(text, *target) < 0);
+    if (!is_better)
       continue;
     *match = found;
     if (target != NULL)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tiny models with quantized linears of any kind, made without a quantizer. */
+#ifndef LLQ_TEST_QUANTIZED_H
+#define LLQ_TEST_QUANTIZED_H
+
+#include "model/model.h"
+
+struct kind {
+  const char *scheme; /* as llq_model_describe() names it */
+  int format, activation;
+  int group_size; /* 0: per channel */
+  int has_zeros, has_group_index;
+};
+
+/* A random model of tiny_config()'s shape, but for its MLP width. */
+llq_model *quantized_base(int64_t intermediate_size);
+
+/* Gives a linear codes, scales and the like that are arbitrary but valid. */
+void quantized_set(llq_model *model, int layer, enum llqi_linear linear,
+                   const struct kind *kind);
+void quantized_set_all(llq_model *model, const struct kind *kind);
+
+/* Fails unless two models have the same weights, bit by bit. */
+void quantized_compare(const llq_model *a, const llq_model *b);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models saved as compressed-tensors, and read again. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "checkpoint/safetensors.h"
+#include "model/save.h"
+#include "quantized.h"
+#include "support.h"
+#include "tiny.h"
+
+static const struct kind kinds[] = {
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 0, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 1},
+    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 0, 0, 0},
+    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 32, 0, 0},
+    {"w8a8-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_INT8, 0, 0, 0},
+    {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, 0, 0, 0},
+};
+
+/* A directory of the test's, empty. */
+static const char *empty_directory(const char *name) {
+  static char path[512];
+  char command[600];
+  snprintf(path, sizeof path, "%s/%s", test_directory(), name);
+  snprintf(command, sizeof command, "rm -rf '%s'", path);
+  ck_assert_int_eq(system(command), 0);
+  return path;
+}
+
+START_TEST(a_quantized_model_comes_back_bit_by_bit) {
+  const char *directory = empty_directory("kind");
+  llq_model *model = quantized_base(96), *again;
+  quantized_set_all(model, &kinds[_i]);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  quantized_compare(model, again);
+  llq_model_info before = LLQ_MODEL_INFO_INIT, after = LLQ_MODEL_INFO_INIT;
+  ck_assert_llq_ok(llq_model_describe(model, &before));
+  ck_assert_llq_ok(llq_model_describe(again, &after));
+  ck_assert_str_eq(after.scheme, kinds[_i].scheme);
+  ck_assert_mem_eq(&before, &after, sizeof before);
+  llq_model_close(model);
+  llq_model_close(again);
+}
+END_TEST
+
+START_TEST(layers_of_different_kinds_come_back) {
+  const char *directory = empty_directory("mixed");
+  llq_model *model = quantized_base(100), *again;
+  for (int k = 0; k < LLQI_DOWN; k++)
+    quantized_set(model, 0, k, &kinds[1]);
+  quantized_set(model, 1, LLQI_Q, &kinds[7]);
+  quantized_set(model, 1, LLQI_O, &kinds[8]);
+  quantized_set(model, 1, LLQI_UP, &kinds[2]);
+  ck_assert_llq_ok(llq_model_save(model, directory, "compressed-tensors"));
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  quantized_compare(model, again);
+  llq_model_info info = LLQ_MODEL_INFO_INIT;
+  ck_assert_llq_ok(llq_model_describe(again, &info));
+  ck_assert_str_eq(info.scheme, "mixed");
+  llq_model_close(model);
+  llq_model_close(again);
+}
+END_TEST
+
+START_TEST(a_plain_model_comes_back_in_shards) {
+  const char *directory = empty_directory("shards");
+  llq_model *model = quantized_base(96), *again;
+  ck_assert_llq_ok(llqi_model_save(model, directory, 20000));
+  ck_assert(!llqi_file_exists(test_path("shards/model.safetensors")));
+  json_t *index;
+  ck_assert_llq_ok(
+      llqi_json_read(test_path("shards/model.safetensors.index.json"), &index));
+  llq_model_info info = LLQ_MODEL_INFO_INIT;
+  ck_assert_llq_ok(llq_model_describe(model, &info));
+  ck_assert_uint_eq((uint64_t)json_integer_value(json_object_get(
+                        json_object_get(index, "metadata"), "total_size")),
+                    info.n_weight_bytes);
+  json_decref(index);
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  quantized_compare(model, again);
+  llq_model_close(model);
+  llq_model_close(again);
+}
+END_TEST
+
+START_TEST(what_else_a_model_has_comes_along) {
+  size_t n;
+  json_t *config = tiny_config(), *header = tiny_header(&n), *saved;
+  json_object_set_new(config, "mystery", json_pack("{s:f}", "x", 0.1));
+  json_object_set_new(config, "rms_norm_eps", json_real(1e-5));
+  char from[512];
+  snprintf(from, sizeof from, "%s", tiny_write("from", config, header, n));
+  static const char tokens[] = "{ \"any\" :\n\tbytes\0\xff }";
+  ck_assert_llq_ok(
+      llqi_file_write(test_path("from/tokenizer.json"), tokens, sizeof tokens));
+  ck_assert_llq_ok(
+      llqi_file_write(test_path("from/generation_config.json"), "{}", 2));
+  llq_model *model;
+  ck_assert_llq_ok(llq_model_open(&model, from, NULL));
+  ck_assert_llq_ok(llq_model_save(model, empty_directory("to"), NULL));
+  llq_model_close(model);
+  char *bytes;
+  ck_assert_llq_ok(
+      llqi_file_read(test_path("to/tokenizer.json"), 1000, &bytes, &n));
+  ck_assert_uint_eq(n, sizeof tokens);
+  ck_assert_mem_eq(bytes, tokens, n);
+  llqi_free(bytes);
+  ck_assert(llqi_file_exists(test_path("to/generation_config.json")));
+  ck_assert_llq_ok(llqi_json_read(test_path("from/config.json"), &config));
+  ck_assert_llq_ok(llqi_json_read(test_path("to/config.json"), &saved));
+  ck_assert(json_equal(config, saved));
+  json_decref(config);
+  json_decref(saved);
+}
+END_TEST
+
+START_TEST(a_directory_with_a_model_is_not_written_over) {
+  const char *directory = empty_directory("twice");
+  llq_model *model = quantized_base(96);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  ck_assert_llq_fails(llq_model_save(model, directory, NULL),
+                      LLQ_ERROR_ARGUMENT, "twice: holds a model already");
+  ck_assert_llq_fails(llq_model_save(model, directory, "gguf"),
+                      LLQ_ERROR_ARGUMENT, "gguf");
+  llq_model_close(model);
+}
+END_TEST
+
+/* The n-th file call fails. */
+static long n_calls, failing;
+
+static int fails(void) {
+  errno = ENOSPC;
+  return ++n_calls == failing;
+}
+
+static int bad_open(const char *path, int flags, mode_t mode) {
+  return fails() ? -1 : llqi_file_system.open(path, flags, mode);
+}
+
+static ssize_t bad_write(int fd, const void *buffer, size_t n) {
+  return fails() ? -1 : llqi_file_system.write(fd, buffer, n);
+}
+
+static int bad_fsync(int fd) {
+  return fails() ? -1 : llqi_file_system.fsync(fd);
+}
+
+static int bad_rename(const char *from, const char *to) {
+  return fails() ? -1 : llqi_file_system.rename(from, to);
+}
+
+START_TEST(a_failed_save_leaves_no_model_and_the_next_succeeds) {
+  struct llqi_file_calls calls = llqi_file_system;
+  calls.open = bad_open;
+  calls.write = bad_write;
+  calls.fsync = bad_fsync;
+  calls.rename = bad_rename;
+  const char *directory = empty_directory("disk");
+  llq_model *model = quantized_base(96), *again;
+  quantized_set_all(model, &kinds[1]);
+  int status = LLQ_ERROR_IO;
+  for (failing = 1; status != LLQ_OK; failing++) {
+    n_calls = 0;
+    llqi_files = &calls;
+    llqi_error_clear();
+    status = llqi_model_save(model, directory, 30000);
+    llqi_files = &llqi_file_system;
+    if (status != LLQ_OK) {
+      ck_assert_llq_fails(status, LLQ_ERROR_IO, "No space left");
+      ck_assert(!llqi_file_exists(test_path("disk/config.json")));
+    }
+    ck_assert_int_lt(failing, 1000);
+  }
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  quantized_compare(model, again);
+  llq_model_close(model);
+  llq_model_close(again);
+}
+END_TEST
+
+START_TEST(memory_may_run_out_anywhere) {
+  llq_model *model = quantized_base(96);
+  quantized_set_all(model, &kinds[1]);
+  const char *directory = empty_directory("memory");
+  int status = LLQ_ERROR_MEMORY;
+  for (long n = 1; status != LLQ_OK; n++) {
+    llqi_error_clear();
+    llqi_alloc_fail_at(n, 0);
+    status = llqi_model_save(model, directory, 30000);
+    llqi_alloc_fail_at(0, 0);
+    ck_assert(status == LLQ_OK || status == LLQ_ERROR_MEMORY);
+    ck_assert_int_lt(n, 10000);
+  }
+  llq_model_close(model);
+  status = LLQ_ERROR_MEMORY;
+  for (long n = 1; status != LLQ_OK; n++) {
+    llqi_alloc_fail_at(n, 0);
+    status = llq_model_open(&model, directory, NULL);
+    llqi_alloc_fail_at(0, 0);
+    ck_assert(status == LLQ_OK || status == LLQ_ERROR_MEMORY);
+    ck_assert_int_lt(n, 10000);
+  }
+  llq_model_close(model);
+}
+END_TEST
+
+/* A change to a saved model's quantization_config: the member `key` of the
+   object that `path` leads to. */
+static const struct {
+  const char *path[3], *key, *value, *message;
+  int code;
+} spoilt[] = {
+    {{NULL},
+     "quant_method",
+     "\"gptq\"",
+     "quant_method \"gptq\"",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "quantization_status",
+     "\"frozen\"",
+     "quantization_status \"frozen\"",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "kv_cache_scheme",
+     "{\"num_bits\":8}",
+     "kv_cache_scheme",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "sparsity_config",
+     "{\"format\":\"sparse-24-bitmask\"}",
+     "sparse-24-bitmask",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL}, "config_groups", "[]", "no \"config_groups\"", LLQ_ERROR_FORMAT},
+    {{NULL},
+     "format",
+     "\"marlin-24\"",
+     "self_attn.q_proj.weight", /* the group's own format wins */
+     0},
+    {{NULL}, "ignore", "[]", "lm_head", LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "ignore",
+     "[\"lm_head\",\"re:.*down_proj\"]",
+     "no tensor model.layers.0.mlp.down_proj.weight",
+     LLQ_ERROR_FORMAT},
+    {{NULL},
+     "ignore",
+     "[\"re:(\"]",
+     "\"re:(\" is no regular expression",
+     LLQ_ERROR_FORMAT},
+    {{NULL},
+     "ignore",
+     "[\"lm_head\",\"re:(([a-z]|.)+)*[A-Z]\"]",
+     "cannot match",
+     LLQ_ERROR_FORMAT},
+    {{NULL}, "ignore", "[3]", "a target is no string", LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0"},
+     "targets",
+     "\"Linear\"",
+     "group_0: no \"targets\"",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0"},
+     "targets",
+     "[\"Conv1d\"]",
+     "no tensor model.layers.0.self_attn.q_proj.weight",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0"},
+     "format",
+     "\"nvfp4-pack-quantized\"",
+     "format \"nvfp4-pack-quantized\"",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0"},
+     "output_activations",
+     "{\"num_bits\":8}",
+     "output_activations",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0"},
+     "input_activations",
+     "{\"num_bits\":8}",
+     "group_0: input_activations: num_bits 8 of type int",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0"},
+     "weights",
+     "null",
+     "group_0: weights: not a JSON object",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "num_bits",
+     "3",
+     "group_0: weights: num_bits 3 of type int",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0", "weights"},
+     "num_bits",
+     "8",
+     "weight_packed: shape 64x8",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "num_bits",
+     "99999999999",
+     "\"num_bits\" is",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "type",
+     "\"float\"",
+     "of type float",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0", "weights"},
+     "strategy",
+     "\"block\"",
+     "strategy \"block\"",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0", "weights"},
+     "strategy",
+     "\"channel\"",
+     "weight_scale: shape 64x2",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "group_size",
+     "0",
+     "no \"group_size\"",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "group_size",
+     "48",
+     "groups of 48 do not divide",
+     LLQ_ERROR_UNSUPPORTED},
+    {{"config_groups", "group_0", "weights"},
+     "symmetric",
+     "false",
+     "no tensor model.layers.0.self_attn.q_proj.weight_zero_point",
+     LLQ_ERROR_FORMAT},
+    {{"config_groups", "group_0", "weights"},
+     "dynamic",
+     "\"local\"",
+     "dynamic \"local\"",
+     LLQ_ERROR_UNSUPPORTED},
+};
+
+START_TEST(a_hostile_quantization_config_is_refused_with_its_reason) {
+  const char *directory = empty_directory("spoilt");
+  llq_model *model = quantized_base(96);
+  quantized_set_all(model, &kinds[0]);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  llq_model_close(model);
+  json_t *config;
+  const char *path = test_path("spoilt/config.json");
+  ck_assert_llq_ok(llqi_json_read(path, &config));
+  json_t *object = json_object_get(config, "quantization_config");
+  for (int i = 0; i < 3 && spoilt[_i].path[i] != NULL; i++)
+    object = json_object_get(object, spoilt[_i].path[i]);
+  json_t *value = json_loads(spoilt[_i].value, JSON_DECODE_ANY, NULL);
+  ck_assert_int_eq(json_object_set_new(object, spoilt[_i].key, value), 0);
+  ck_assert_llq_ok(llqi_json_write(path, config));
+  json_decref(config);
+  if (spoilt[_i].code == 0)
+    ck_assert_llq_ok(llq_model_open(&model, directory, NULL));
+  else
+    ck_assert_llq_fails(llq_model_open(&model, directory, NULL),
+                        spoilt[_i].code, spoilt[_i].message);
+  llq_model_close(model);
+}
+END_TEST
+
+/* Overwrites bytes of a tensor in a saved model. */
+static void patch(const char *path, const char *tensor, const void *bytes,
+                  size_t n) {
+  struct llqi_safetensors file;
+  ck_assert_llq_ok(llqi_safetensors_open(&file, path));
+  long at = -1;
+  for (size_t i = 0; i < file.n_tensors; i++)
+    if (strcmp(file.tensors[i].name, tensor) == 0)
+      at = (const char *)file.tensors[i].data - (const char *)file.mapping.data;
+  llqi_safetensors_close(&file);
+  ck_assert_int_ge(at, 0);
+  FILE *stream = fopen(path, "r+b");
+  fseek(stream, at, SEEK_SET);
+  ck_assert_uint_eq(fwrite(bytes, 1, n, stream), n);
+  fclose(stream);
+}
+
+START_TEST(group_indices_and_shapes_in_tensors_are_checked) {
+  const char *directory = empty_directory("index");
+  llq_model *model = quantized_base(96);
+  quantized_set_all(model, &kinds[4]);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  llq_model_close(model);
+  const char *path = test_path("index/model.safetensors");
+  static const char g_idx[] = "model.layers.1.mlp.up_proj.weight_g_idx";
+  static const char shape[] = "model.layers.1.mlp.up_proj.weight_shape";
+  static const int32_t wrong[] = {2, -2, INT32_MAX};
+  for (int i = 0; i < 3; i++) {
+    patch(path, g_idx, &wrong[i], 4);
+    ck_assert_llq_fails(llq_model_open(&model, directory, NULL),
+                        LLQ_ERROR_FORMAT, "expected 0 to 1");
+    ck_assert_ptr_nonnull(strstr(llq_error_message(), g_idx));
+  }
+  patch(path, g_idx, (int32_t[]){0}, 4);
+  patch(path, shape, (int64_t[]){96, 63}, 16);
+  ck_assert_llq_fails(llq_model_open(&model, directory, NULL), LLQ_ERROR_FORMAT,
+                      "weight_shape: 96x63, expected 96x64");
+}
+END_TEST
+
+START_TEST(an_unused_group_index_counts_as_none) {
+  const char *directory = empty_directory("unused");
+  llq_model *model = quantized_base(96);
+  quantized_set_all(model, &kinds[4]);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  llq_model_close(model);
+  int32_t none[64];
+  memset(none, 0xff, sizeof none);
+  patch(test_path("unused/model.safetensors"),
+        "model.layers.1.mlp.up_proj.weight_g_idx", none, sizeof none);
+  ck_assert_llq_ok(llq_model_open(&model, directory, NULL));
+  ck_assert_ptr_null(model->layers[1].linears[LLQI_UP].group_index);
+  ck_assert_ptr_nonnull(model->layers[1].linears[LLQI_GATE].group_index);
+  llq_model_close(model);
+}
+END_TEST
+
+Suite *test_suite(void) {
+  Suite *suite = suite_create("save");
+  TCase *tests = tcase_create("save");
+  tcase_set_timeout(tests, 120);
+  tcase_add_loop_test(tests, a_quantized_model_comes_back_bit_by_bit, 0,
+                      sizeof kinds / sizeof *kinds);
+  tcase_add_test(tests, layers_of_different_kinds_come_back);
+  tcase_add_test(tests, a_plain_model_comes_back_in_shards);
+  tcase_add_test(tests, what_else_a_model_has_comes_along);
+  tcase_add_test(tests, a_directory_with_a_model_is_not_written_over);
+  tcase_add_test(tests, a_failed_save_leaves_no_model_and_the_next_succeeds);
+  tcase_add_test(tests, memory_may_run_out_anywhere);
+  tcase_add_loop_test(tests,
+                      a_hostile_quantization_config_is_refused_with_its_reason,
+                      0, sizeof spoilt / sizeof *spoilt);
+  tcase_add_test(tests, group_indices_and_shapes_in_tensors_are_checked);
+  tcase_add_test(tests, an_unused_group_index_counts_as_none);
+  suite_add_tcase(suite, tests);
+  return suite;
+}
