@@ -157,31 +157,39 @@ def differences(texts, encode, expected):
     return n, first
 
 
-def compare(tap, what, ours, theirs, tik):
-    """ours: libllq's tokenizer; theirs: tokenizers' or None; tik: tiktoken's."""
-    sets = {
-        "random strings": list(random_texts()),
-        "HumanEval texts": list(problem_texts()),
-        "blocks of all characters": list(every_character()),
-    }
+def compare(tap, what, ours, expected, sets):
+    """Compares ids, without and with special tokens, and what they decode to.
+    expected(special) gives a function from text to ids."""
     for name, texts in sets.items():
         for special in (False, True):
             flags = SPECIAL if special else 0
-            if theirs:
-                theirs.encode_special_tokens = not special
-                oracle_ids = lambda text: theirs.encode(text, add_special_tokens=False).ids
-            else:
-                oracle_ids = lambda text: tik.encode(
-                    text, allowed_special="all" if special else set(), disallowed_special=()
-                )
-            n, first = differences(texts, lambda t: ours.encode(t, flags), oracle_ids)
+            n, first = differences(texts, lambda t: ours.encode(t, flags), expected(special))
             mode = "with" if special else "without"
-            tap.check(n == 0, f"{what}: {len(texts)} {name}, {mode} special tokens, have the same ids",
-                      f"{n} differ; {first}")
+            tap.check(
+                n == 0,
+                f"{what}: {len(texts)} {name}, {mode} special tokens, have the same ids",
+                f"{n} differ; {first}",
+            )
         lost = sum(
             ours.decode(ours.encode(t)) != t.decode("utf-8", "replace").encode() for t in texts
         )
         tap.check(lost == 0, f"{what}: {len(texts)} {name} decode to their bytes", f"{lost} differ")
+
+
+def by_tiktoken(encoding):
+    return lambda special: lambda text: encoding.encode(
+        text, allowed_special="all" if special else set(), disallowed_special=()
+    )
+
+
+def by_tokenizers(path):
+    tokenizer = tokenizers.Tokenizer.from_file(path)
+
+    def expected(special):
+        tokenizer.encode_special_tokens = not special
+        return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+
+    return expected
 
 
 # Llama 3.1's template, without the branches for tools.
@@ -230,22 +238,27 @@ def main():
     llq = oracle.library()
     ranks = oracle.data("llama3-tokenizer.model")
     tik = tokenizer_files.tiktoken_encoding(tiktoken, ranks)
+    merges = tokenizer_files.merges_of(tik)
+    some = {"random strings": list(random_texts()), "HumanEval texts": list(problem_texts())}
+    sets = some | {"blocks of all characters": list(every_character())}
     ours = Tokenizer(llq, ranks)
-    compare(tap, "tokenizer.model as tiktoken", ours, None, tik)
+    compare(tap, "tokenizer.model as tiktoken", ours, by_tiktoken(tik), sets)
     compare_chat(tap, ours)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tokenizer.json")
-        for form in ("pairs", "strings", "escaped"):
-            tokenizer_files.write_json(tik, path, form)
-            again = Tokenizer(llq, path)
-            if form == "pairs":
-                compare(tap, "tokenizer.json as tokenizers", again, tokenizers.Tokenizer.from_file(path), tik)
-                continue
-            same = all(again.encode(t) == ours.encode(t) for t in problem_texts())
-            tap.check(same, f"tokenizer.json with merges as {form} gives the same ids")
-        tokenizer_files.write_json(tik, path, "pairs", ignore_merges=False)
+        tokenizer_files.write_json(tik, merges, path)
+        compare(tap, "tokenizer.json as tokenizers", Tokenizer(llq, path), by_tokenizers(path), sets)
+        tokenizer_files.write_json(tik, merges, path, ignore_merges=False)
         compare(tap, "tokenizer.json without ignore_merges", Tokenizer(llq, path),
-                tokenizers.Tokenizer.from_file(path), tik)
+                by_tokenizers(path), some)
+        for form in ("strings", "escaped"):
+            tokenizer_files.write_json(tik, merges, path, form)
+            again = Tokenizer(llq, path)
+            same = all(again.encode(t) == ours.encode(t) for t in some["HumanEval texts"])
+            tap.check(same, f"tokenizer.json with merges as {form} gives the same ids")
+    micro = os.path.join(os.environ.get("LLQ_DATA", ""), "llq-micro", "tokenizer.json")
+    if os.path.exists(micro):
+        compare(tap, "llq-micro as tokenizers", Tokenizer(llq, micro), by_tokenizers(micro), some)
     tap.done()
 
 

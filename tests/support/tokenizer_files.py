@@ -36,18 +36,31 @@ def characters():
     return {b: chr(b) for b in itself} | {b: chr(256 + i) for i, b in enumerate(other)}
 
 
-def write_json(encoding, path, form="pairs", ignore_merges=True):
-    """Writes a tokenizer.json like Llama 3's. The forms: merges as "pairs", as
-    "strings", or those with every character beyond ASCII "escaped"."""
-    ranks = encoding._mergeable_ranks
+def token_texts(ranks):
+    """How a tokenizer.json writes each token."""
     to_text = characters()
-    text = {token: "".join(to_text[b] for b in token) for token in ranks}
+    return {token: "".join(to_text[b] for b in token) for token in ranks}
+
+
+def merges_of(encoding):
+    """The merges that transformers makes of ranks: all pairs of tokens that are
+    a token, by its rank and then by theirs."""
+    ranks = encoding._mergeable_ranks
+    text = token_texts(ranks)
     merges = []
-    for token, rank in ranks.items():
+    for token in ranks:
         splits = [(token[:i], token[i:]) for i in range(1, len(token))]
         splits = [s for s in splits if s[0] in ranks and s[1] in ranks]
         splits.sort(key=lambda s: (ranks[s[0]], ranks[s[1]]))
         merges += [(text[left], text[right]) for left, right in splits]
+    return merges
+
+
+def write_json(encoding, merges, path, form="pairs", ignore_merges=True):
+    """Writes a tokenizer.json like Llama 3's. The forms: merges as "pairs", as
+    "strings", or those with every character beyond ASCII "escaped"."""
+    ranks = encoding._mergeable_ranks
+    text = token_texts(ranks)
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Isolated", "invert": False}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
