@@ -9,6 +9,8 @@ import json
 import os
 import random
 import tempfile
+import time
+import unicodedata
 
 import oracle
 import tokenizer_files
@@ -60,6 +62,9 @@ class Tokenizer:
         self.handle = ctypes.c_void_p()
         oracle.call(llq, "llq_tokenizer_open", ctypes.byref(self.handle), os.fsencode(path))
 
+    def close(self):
+        self.llq.llq_tokenizer_close(self.handle)
+
     def encode(self, text, flags=0):
         ids = (ctypes.c_int32 * (3 * len(text) + 1))()
         n = ctypes.c_size_t()
@@ -99,8 +104,6 @@ class Tokenizer:
 def assigned(text):
     """Whether every Unicode version in use agrees on what text's characters
     are: new letters are letters only to those who know them."""
-    import unicodedata
-
     return all(unicodedata.category(c) != "Cn" or c in "\u0378\U0010ffff" for c in text)
 
 
@@ -233,6 +236,12 @@ def compare_chat(tap, ours):
     tap.check(not bad, "500 chats are rendered as Llama 3.1's template renders them", bad)
 
 
+def load_time(llq, path):
+    begin = time.process_time()
+    Tokenizer(llq, path).close()
+    return time.process_time() - begin
+
+
 def main():
     tap = oracle.Tap()
     llq = oracle.library()
@@ -247,6 +256,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tokenizer.json")
         tokenizer_files.write_json(tik, merges, path)
+        seconds = min(load_time(llq, path) for _ in range(3))
+        tap.check(seconds < 0.5, "tokenizer.json of 128,256 tokens loads in half a second of CPU time",
+                  f"{seconds:.3f} s")
         compare(tap, "tokenizer.json as tokenizers", Tokenizer(llq, path), by_tokenizers(path), sets)
         tokenizer_files.write_json(tik, merges, path, ignore_merges=False)
         compare(tap, "tokenizer.json without ignore_merges", Tokenizer(llq, path),
