@@ -8,6 +8,7 @@ tests_of_internals = \
 	tests/test_base \
 	tests/test_checkpoint \
 	tests/test_compare \
+	tests/test_linear \
 	tests/test_model \
 	tests/test_forward \
 	tests/test_generator \
@@ -87,3 +88,5 @@ tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_of_internals += tests/test_save
 tests_test_save_SOURCES = tests/test_save.c \
 	tests/support/quantized.c tests/support/quantized.h
+tests_test_linear_SOURCES = tests/test_linear.c \
+	tests/support/guarded.c tests/support/guarded.h

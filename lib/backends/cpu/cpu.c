@@ -4,6 +4,9 @@
 #include "backends/cpu/cpu.h"
 
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "backend/backend.h"
 #include "base/alloc.h"
@@ -28,6 +31,14 @@ void *llqi_cpu_scratch(struct llqi_cpu *cpu, size_t size) {
 int llqi_cpu_threads(const struct llqi_cpu *cpu, double n_multiplications) {
   double n = 1 + n_multiplications / WORTH_A_THREAD;
   return n < cpu->n_threads ? (int)n : cpu->n_threads;
+}
+
+int llqi_cpu_thread(void) {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
 }
 
 void llqi_cpu_load_row(const llq_view *view, int64_t row, float *values) {
@@ -186,6 +197,12 @@ static int open_cpu(void **self, int index, const llq_backend_options *options) 
   if (cpu == NULL)
     return LLQ_ERROR_MEMORY;
   llqi_cpu_ops_reference(&cpu->ops);
+#ifdef LLQ_X86_64
+  if (level >= 1)
+    llqi_cpu_ops_avx2(&cpu->ops);
+  if (level >= 2)
+    llqi_cpu_ops_avx512(&cpu->ops);
+#endif
   cpu->n_threads = options->n_threads > 0 ? options->n_threads : info.n_units;
   *self = cpu;
   return LLQ_OK;

@@ -14,14 +14,14 @@ struct llqi_cpu {
   size_t scratch_size;
 };
 
+struct llqi_cpu_packed;
+
 /* A linear as uploaded. The weight's pointers stay the caller's. */
 struct llqi_cpu_linear {
   llq_weight weight;
   int (*run)(struct llqi_cpu *cpu, const struct llqi_cpu_linear *linear,
              const llq_view *x, llq_view *out);
-  void *packed;     /* the weight in a kernel's own layout, or NULL */
-  void *parameters; /* that kernel's scales and the like, or NULL */
-  int32_t *order;   /* where each packed input comes from; NULL = in order */
+  struct llqi_cpu_packed *packed; /* for SIMD kernels; see packed.h */
 };
 
 /* Working memory of at least `size` bytes, valid until the next call; NULL
@@ -44,6 +44,9 @@ int llqi_cpu_describe(int index, llq_device_info *info);
 
 /* Fewer threads than allowed for work that is not worth waking them up. */
 int llqi_cpu_threads(const struct llqi_cpu *cpu, double n_multiplications);
+
+/* The calling thread's number in a parallel region. */
+int llqi_cpu_thread(void);
 
 /* Row `row` of a view, to float and back. */
 void llqi_cpu_load_row(const llq_view *view, int64_t row, float *values);

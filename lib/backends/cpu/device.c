@@ -16,9 +16,28 @@
 const char *const llqi_cpu_archs[LLQI_CPU_N_ARCHS] = {"reference", "avx2",
                                                       "avx512"};
 
+#ifdef LLQ_X86_64
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+int llqi_cpu_n_usable_archs(void) {
+  return has_avx512() ? 3 : has_avx2() ? 2 : 1;
+}
+#else
 int llqi_cpu_n_usable_archs(void) {
   return 1;
 }
+#endif
 
 int llqi_cpu_count(void) {
   return 1;

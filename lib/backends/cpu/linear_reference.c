@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/packed.h"
 #include "base/alloc.h"
 #include "base/status.h"
 #include "tensor/dtype.h"
@@ -118,9 +119,7 @@ int llqi_cpu_linear_upload(void *self, const llq_weight *weight, int compute,
 
 void llqi_cpu_linear_free(void *self, void *memory) {
   struct llqi_cpu_linear *linear = memory;
-  llqi_free(linear->packed);
-  llqi_free(linear->parameters);
-  llqi_free(linear->order);
+  llqi_cpu_packed_free(linear->packed);
   llqi_free(linear);
 }
 
