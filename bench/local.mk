@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 EXTRA_DIST += bench/tokenizer.py
+
+# Programs a second: bench/bench_sandbox ../shared/data/HumanEval.jsonl.gz
+EXTRA_PROGRAMS += bench/bench_sandbox
+bench_bench_sandbox_LDADD = libllqi.la

@@ -6,6 +6,33 @@ libllqi_la_SOURCES += \
 	lib/evaluator/protocol.c lib/evaluator/protocol.h \
 	lib/evaluator/run_directory.c lib/evaluator/run_directory.h \
 	lib/evaluator/sanitize.c lib/evaluator/sanitize.h \
-	lib/evaluator/statistics.c lib/evaluator/statistics.h \
-	lib/evaluator/tasks.h \
-	lib/evaluator/verdict.h
+	lib/evaluator/statistics.c lib/evaluator/statistics.h
+
+# Verdicts: sandboxes, and the Python that runs in them
+libllqi_la_SOURCES += \
+	lib/evaluator/channel.c lib/evaluator/channel.h \
+	lib/evaluator/runner.h \
+	lib/evaluator/sandbox.c lib/evaluator/sandbox.h \
+	lib/evaluator/seccomp.c lib/evaluator/seccomp.h \
+	lib/evaluator/skim.c lib/evaluator/skim.h \
+	lib/evaluator/tasks.c lib/evaluator/tasks.h \
+	lib/evaluator/verdict.c lib/evaluator/verdict.h \
+	lib/evaluator/worker.c lib/evaluator/worker.h
+nodist_libllqi_la_SOURCES = lib/evaluator/runner_text.c
+
+runners = \
+	$(srcdir)/lib/evaluator/runner/codec.py \
+	$(srcdir)/lib/evaluator/runner/candidate.py \
+	$(srcdir)/lib/evaluator/runner/plus.py \
+	$(srcdir)/lib/evaluator/runner/checker.py
+EXTRA_DIST += $(runners)
+CLEANFILES += lib/evaluator/runner_text.c
+
+# Each file as a string of C, under the name that runner.h gives it.
+lib/evaluator/runner_text.c: $(runners)
+	$(AM_V_GEN)$(MKDIR_P) lib/evaluator && \
+	{ echo '#include "evaluator/runner.h"'; \
+	for f in $(runners); do \
+	  echo "const char llqi_runner_`basename $$f .py`[] ="; \
+	  $(SED) 's/[\\"]/\\&/g; s/^/"/; s/$$/\\n"/' $$f; echo ';'; \
+	done; } > $@.part && mv $@.part $@
