@@ -11,15 +11,6 @@
 #include "tokenizer/bpe_table.h"
 #include "tokenizer/tokenizer.h"
 
-static llq_tokenizer *open_small(const char *from, const char *to) {
-  llq_tokenizer *tokenizer;
-  char *text = small_tokenizer_json(from, to);
-  const char *path = small_file("tokenizer.json", text, strlen(text));
-  free(text);
-  ck_assert_llq_ok(llq_tokenizer_open(&tokenizer, path));
-  return tokenizer;
-}
-
 /* Encodes, and checks the room that the header promises to be enough. */
 static int32_t *encode(const llq_tokenizer *tokenizer, const char *text,
                        size_t n, int flags, size_t *n_ids) {
@@ -63,7 +54,7 @@ static void assert_decodes(const llq_tokenizer *tokenizer, const char *text,
 }
 
 START_TEST(merges_follow_their_order_and_then_the_text) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   ck_assert_uint_eq(llq_tokenizer_n_vocab(t), SMALL_N_VOCAB);
   ASSERT_IDS(t, "aaa", 0, SMALL_AA, 'a');       /* the leftmost first */
   ASSERT_IDS(t, "abc", 0, 'a', SMALL_BC);       /* b c comes before a b */
@@ -74,11 +65,11 @@ START_TEST(merges_follow_their_order_and_then_the_text) {
 END_TEST
 
 START_TEST(a_whole_piece_is_a_token_only_with_ignore_merges) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   ASSERT_IDS(t, "xyz", 0, SMALL_XYZ); /* no merge makes it */
   ASSERT_IDS(t, "xyzz", 0, 'x', 'y', 'z', 'z');
   llq_tokenizer_close(t);
-  t = open_small("\"ignore_merges\": true", "\"ignore_merges\": false");
+  t = small_tokenizer_open("\"ignore_merges\": true", "\"ignore_merges\": false");
   ASSERT_IDS(t, "xyz", 0, 'x', 'y', 'z');
   llq_tokenizer_close(t);
 }
@@ -100,7 +91,7 @@ START_TEST(ranks_of_a_model_file_are_its_merges) {
 END_TEST
 
 START_TEST(special_tokens_are_text_unless_asked_for) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   ASSERT_IDS(t, "<|eot_id|>", 0, '<', '|', 'e', 'o', 't', '_', 'i', 'd', '|',
              '>');
   ASSERT_IDS(t, "a<|eot_id|>a", LLQ_ENCODE_SPECIAL, 'a', 263, 'a');
@@ -116,7 +107,7 @@ START_TEST(special_tokens_are_text_unless_asked_for) {
 END_TEST
 
 START_TEST(added_tokens_that_are_not_special_always_count) {
-  llq_tokenizer *t = open_small("<|eot_id|>\", \"special\": true",
+  llq_tokenizer *t = small_tokenizer_open("<|eot_id|>\", \"special\": true",
                                 "<|eot_id|>\", \"special\": false");
   ASSERT_IDS(t, "a<|eot_id|>", 0, 'a', 263);
   int32_t ids[] = {263, SMALL_BOS, 'a'};
@@ -133,14 +124,14 @@ START_TEST(added_tokens_that_are_not_special_always_count) {
 END_TEST
 
 START_TEST(the_longest_of_several_added_tokens_is_taken) {
-  llq_tokenizer *t = open_small("<|end_header_id|>", "<|eot_id|>!");
+  llq_tokenizer *t = small_tokenizer_open("<|end_header_id|>", "<|eot_id|>!");
   ASSERT_IDS(t, "<|eot_id|>!<|eot_id|>?", LLQ_ENCODE_SPECIAL, 262, 263, '?');
   llq_tokenizer_close(t);
 }
 END_TEST
 
 START_TEST(ids_and_bytes_beyond_the_room_are_counted_only) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   int32_t ids[3] = {-7, -7, -7};
   size_t n;
   ck_assert_llq_ok(llq_tokenizer_encode(t, "a b c", 5, 0, ids, 2, &n));
@@ -163,7 +154,7 @@ START_TEST(ids_and_bytes_beyond_the_room_are_counted_only) {
 END_TEST
 
 START_TEST(wrong_arguments_are_refused) {
-  llq_tokenizer *t = open_small("<|begin_of_text|>", "<|begin|>"), *none;
+  llq_tokenizer *t = small_tokenizer_open("<|begin_of_text|>", "<|begin|>"), *none;
   int32_t id = SMALL_N_VOCAB;
   size_t n;
   ck_assert_llq_fails(llq_tokenizer_decode(t, &id, 1, 0, NULL, 0, &n),
@@ -208,7 +199,7 @@ START_TEST(ill_formed_text_is_replaced_by_the_stated_rule) {
       {"\xf5\x80", "FF"},
       {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
   };
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char expected[64] = "";
     size_t n = 0;
@@ -227,7 +218,7 @@ END_TEST
 
 START_TEST(well_formed_text_comes_back_byte_for_byte) {
   const char *path = test_data("llama3-tokenizer.model");
-  llq_tokenizer *small = open_small(NULL, NULL), *llama = NULL;
+  llq_tokenizer *small = small_tokenizer_open(NULL, NULL), *llama = NULL;
   if (path != NULL)
     ck_assert_llq_ok(llq_tokenizer_open(&llama, path));
   static const char *const parts[] = {
@@ -291,9 +282,9 @@ static size_t plain_merge(const struct llqi_bpe *bpe, uint32_t *ids,
 
 START_TEST(long_pieces_merge_as_the_plainest_loop_does) {
   const char *path = test_data("llama3-tokenizer.model");
-  llq_tokenizer *t = NULL;
+  llq_tokenizer *t;
   if (path == NULL)
-    t = open_small(NULL, NULL);
+    t = small_tokenizer_open(NULL, NULL);
   else
     ck_assert_llq_ok(llq_tokenizer_open(&t, path));
   srand(7);
@@ -334,7 +325,7 @@ static void *encode_often(void *argument) {
 }
 
 START_TEST(threads_share_a_tokenizer) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   char text[200];
   memset(text, 'a', sizeof text);
   strcpy(text + 150, " <|eot_id|> abc \xff");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Llama 3.1's chat format. */
 #include <llq/tokenizer.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "small_tokenizer.h"
@@ -12,19 +11,10 @@
   "<|begin_of_text|>" HEADER("system")                                         \
       "Cutting Knowledge Date: December 2023\nToday Date: " date "\n\n"
 
-static llq_tokenizer *open_small(const char *from, const char *to) {
-  llq_tokenizer *tokenizer;
-  char *text = small_tokenizer_json(from, to);
-  const char *path = small_file("tokenizer.json", text, strlen(text));
-  free(text);
-  ck_assert_llq_ok(llq_tokenizer_open(&tokenizer, path));
-  return tokenizer;
-}
-
 static void assert_chat(const llq_message *messages, size_t n,
                         const char *date, int add_prompt,
                         const char *expected) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   char *text;
   ck_assert_llq_ok(llq_tokenizer_chat(t, messages, n, date, add_prompt, &text));
   ck_assert_str_eq(text, expected);
@@ -74,7 +64,7 @@ START_TEST(an_open_assistant_message_keeps_its_end) {
 END_TEST
 
 START_TEST(wrong_messages_are_refused) {
-  llq_tokenizer *t = open_small(NULL, NULL);
+  llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   llq_message message = {"tool", "x"};
   char *text;
   ck_assert_llq_fails(llq_tokenizer_chat(t, &message, 1, NULL, 0, &text),
@@ -95,7 +85,7 @@ START_TEST(wrong_messages_are_refused) {
 END_TEST
 
 START_TEST(a_tokenizer_without_the_formats_tokens_has_no_chat) {
-  llq_tokenizer *t = open_small("<|end_header_id|>", "<|end|>");
+  llq_tokenizer *t = small_tokenizer_open("<|end_header_id|>", "<|end|>");
   const llq_message user = {"user", "Hi"};
   char *text;
   ck_assert_llq_fails(llq_tokenizer_chat(t, &user, 1, NULL, 1, &text),

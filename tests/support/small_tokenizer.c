@@ -11,11 +11,11 @@ static const char before_vocab[] =
     "{\n"
     "  \"version\": \"1.0\",\n"
     "  \"added_tokens\": [\n"
-    "    {\"id\": 260, \"content\": \"<|begin_of_text|>\", \"special\": true},\n"
-    "    {\"id\": 261, \"content\": \"<|start_header_id|>\", \"special\": true,\n"
-    "     \"lstrip\": false, \"rstrip\": false, \"single_word\": false},\n"
-    "    {\"id\": 262, \"content\": \"<|end_header_id|>\", \"special\": true},\n"
-    "    {\"id\": 263, \"content\": \"<|eot_id|>\", \"special\": true}\n"
+    "   {\"id\": 260, \"content\": \"<|begin_of_text|>\", \"special\": true},\n"
+    "   {\"id\": 261, \"content\": \"<|start_header_id|>\", \"special\": true,\n"
+    "    \"lstrip\": false, \"rstrip\": false, \"single_word\": false},\n"
+    "   {\"id\": 262, \"content\": \"<|end_header_id|>\", \"special\": true},\n"
+    "   {\"id\": 263, \"content\": \"<|eot_id|>\", \"special\": true}\n"
     "  ],\n"
     "  \"normalizer\": null,\n"
     "  \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [\n"
@@ -101,4 +101,13 @@ const char *small_file(const char *name, const char *text, size_t n) {
   ck_assert_uint_eq(fwrite(text, 1, n, file), n);
   ck_assert_int_eq(fclose(file), 0);
   return path;
+}
+
+llq_tokenizer *small_tokenizer_open(const char *from, const char *to) {
+  llq_tokenizer *tokenizer;
+  char *text = small_tokenizer_json(from, to);
+  const char *path = small_file("tokenizer.json", text, strlen(text));
+  free(text);
+  ck_assert_llq_ok(llq_tokenizer_open(&tokenizer, path));
+  return tokenizer;
 }

@@ -4,7 +4,7 @@
 #ifndef LLQ_TEST_SMALL_TOKENIZER_H
 #define LLQ_TEST_SMALL_TOKENIZER_H
 
-#include <stddef.h>
+#include <llq/tokenizer.h>
 
 /* Ids beyond the bytes. */
 enum { SMALL_AA = 256, SMALL_AB, SMALL_BC, SMALL_XYZ, SMALL_BOS };
@@ -16,6 +16,9 @@ char *small_tokenizer_json(const char *from, const char *to);
 
 /* The same for a tokenizer.model, which has no special tokens in it. */
 char *small_tokenizer_model(const char *from, const char *to);
+
+/* Opens a tokenizer from that tokenizer.json. */
+llq_tokenizer *small_tokenizer_open(const char *from, const char *to);
 
 /* Writes a text to test_path(name), and gives that path. */
 const char *small_file(const char *name, const char *text, size_t n);
