@@ -15,8 +15,8 @@
 static int32_t *encode(const llq_tokenizer *tokenizer, const char *text,
                        size_t n, int flags, size_t *n_ids) {
   int32_t *ids = malloc((3 * n + 1) * sizeof *ids);
-  ck_assert_llq_ok(llq_tokenizer_encode(tokenizer, text, n, flags, ids,
-                                        3 * n + 1, n_ids));
+  ck_assert_llq_ok(
+      llq_tokenizer_encode(tokenizer, text, n, flags, ids, 3 * n + 1, n_ids));
   ck_assert_uint_le(*n_ids, 3 * n + 1);
   return ids;
 }
@@ -56,8 +56,8 @@ static void assert_decodes(const llq_tokenizer *tokenizer, const char *text,
 START_TEST(merges_follow_their_order_and_then_the_text) {
   llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   ck_assert_uint_eq(llq_tokenizer_n_vocab(t), SMALL_N_VOCAB);
-  ASSERT_IDS(t, "aaa", 0, SMALL_AA, 'a');       /* the leftmost first */
-  ASSERT_IDS(t, "abc", 0, 'a', SMALL_BC);       /* b c comes before a b */
+  ASSERT_IDS(t, "aaa", 0, SMALL_AA, 'a'); /* the leftmost first */
+  ASSERT_IDS(t, "abc", 0, 'a', SMALL_BC); /* b c comes before a b */
   ASSERT_IDS(t, "aab", 0, SMALL_AA, 'b');
   ASSERT_IDS(t, "ab a", 0, SMALL_AB, ' ', 'a'); /* not across pieces */
   llq_tokenizer_close(t);
@@ -69,7 +69,8 @@ START_TEST(a_whole_piece_is_a_token_only_with_ignore_merges) {
   ASSERT_IDS(t, "xyz", 0, SMALL_XYZ); /* no merge makes it */
   ASSERT_IDS(t, "xyzz", 0, 'x', 'y', 'z', 'z');
   llq_tokenizer_close(t);
-  t = small_tokenizer_open("\"ignore_merges\": true", "\"ignore_merges\": false");
+  t = small_tokenizer_open("\"ignore_merges\": true",
+                           "\"ignore_merges\": false");
   ASSERT_IDS(t, "xyz", 0, 'x', 'y', 'z');
   llq_tokenizer_close(t);
 }
@@ -95,8 +96,8 @@ START_TEST(special_tokens_are_text_unless_asked_for) {
   ASSERT_IDS(t, "<|eot_id|>", 0, '<', '|', 'e', 'o', 't', '_', 'i', 'd', '|',
              '>');
   ASSERT_IDS(t, "a<|eot_id|>a", LLQ_ENCODE_SPECIAL, 'a', 263, 'a');
-  ASSERT_IDS(t, "<<|eot_id|><|eot", LLQ_ENCODE_SPECIAL, '<', 263, '<', '|',
-             'e', 'o', 't');
+  ASSERT_IDS(t, "<<|eot_id|><|eot", LLQ_ENCODE_SPECIAL, '<', 263, '<', '|', 'e',
+             'o', 't');
   ASSERT_IDS(t, "", LLQ_ENCODE_BOS, SMALL_BOS);
   ck_assert_int_eq(llq_tokenizer_special(t, "<|end_header_id|>"), 262);
   ck_assert_int_eq(llq_tokenizer_special(t, "<|end_header_id|"), -1);
@@ -108,7 +109,7 @@ END_TEST
 
 START_TEST(added_tokens_that_are_not_special_always_count) {
   llq_tokenizer *t = small_tokenizer_open("<|eot_id|>\", \"special\": true",
-                                "<|eot_id|>\", \"special\": false");
+                                          "<|eot_id|>\", \"special\": false");
   ASSERT_IDS(t, "a<|eot_id|>", 0, 'a', 263);
   int32_t ids[] = {263, SMALL_BOS, 'a'};
   char text[40];
@@ -154,7 +155,8 @@ START_TEST(ids_and_bytes_beyond_the_room_are_counted_only) {
 END_TEST
 
 START_TEST(wrong_arguments_are_refused) {
-  llq_tokenizer *t = small_tokenizer_open("<|begin_of_text|>", "<|begin|>"), *none;
+  llq_tokenizer *t = small_tokenizer_open("<|begin_of_text|>", "<|begin|>"),
+                *none;
   int32_t id = SMALL_N_VOCAB;
   size_t n;
   ck_assert_llq_fails(llq_tokenizer_decode(t, &id, 1, 0, NULL, 0, &n),
@@ -184,20 +186,13 @@ END_TEST
    here. */
 START_TEST(ill_formed_text_is_replaced_by_the_stated_rule) {
   static const char *const cases[][2] = {
-      {"a\xff z", "aF z"},
-      {"\x80\x80", "FF"},
-      {"\xc3", "F"},
-      {"\xc3(", "F("},
-      {"\xe2\x82", "F"},
-      {"\xe2\x82\xe2\x82\xac", "F\xe2\x82\xac"},
-      {"\xf0\x9f\x98", "F"},
-      {"\xf0\x9f\x98z", "Fz"},
-      {"\xed\xa0\x80", "FFF"},
-      {"\xc0\xaf", "FF"},
-      {"\xe0\x80\xaf", "FFF"},
-      {"\xf4\x90\x80\x80", "FFFF"},
-      {"\xf5\x80", "FF"},
-      {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+      {"a\xff z", "aF z"},     {"\x80\x80", "FF"},
+      {"\xc3", "F"},           {"\xc3(", "F("},
+      {"\xe2\x82", "F"},       {"\xe2\x82\xe2\x82\xac", "F\xe2\x82\xac"},
+      {"\xf0\x9f\x98", "F"},   {"\xf0\x9f\x98z", "Fz"},
+      {"\xed\xa0\x80", "FFF"}, {"\xc0\xaf", "FF"},
+      {"\xe0\x80\xaf", "FFF"}, {"\xf4\x90\x80\x80", "FFFF"},
+      {"\xf5\x80", "FF"},      {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
   };
   llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -222,8 +217,10 @@ START_TEST(well_formed_text_comes_back_byte_for_byte) {
   if (path != NULL)
     ck_assert_llq_ok(llq_tokenizer_open(&llama, path));
   static const char *const parts[] = {
-      "def f(x):\n", "    return x", "\0", "\xe5\xad\x97", "\xcc\x81", "123456",
-      "\xf0\x9f\x98\x80", "\r\n\r\n", "\t", "\xc2\xa0", "<|eot_id|>", "it's "};
+      "def f(x):\n",      "    return x", "\0",
+      "\xe5\xad\x97",     "\xcc\x81",     "123456",
+      "\xf0\x9f\x98\x80", "\r\n\r\n",     "\t",
+      "\xc2\xa0",         "<|eot_id|>",   "it's "};
   srand(11);
   for (int i = 0; i < 300; i++) {
     char text[400] = "";
@@ -258,8 +255,7 @@ START_TEST(llama_3_gives_its_known_ids) {
 END_TEST
 
 /* Merges a piece in the plainest way. */
-static size_t plain_merge(const struct llqi_bpe *bpe, uint32_t *ids,
-                          size_t n) {
+static size_t plain_merge(const struct llqi_bpe *bpe, uint32_t *ids, size_t n) {
   for (;;) {
     size_t best = n;
     uint32_t least = LLQI_BPE_NEVER, becomes = 0;

@@ -8,12 +8,12 @@
 
 #define HEADER(role) "<|start_header_id|>" role "<|end_header_id|>\n\n"
 #define SYSTEM(date)                                                           \
-  "<|begin_of_text|>" HEADER("system")                                         \
-      "Cutting Knowledge Date: December 2023\nToday Date: " date "\n\n"
+  "<|begin_of_text|>" HEADER(                                                  \
+      "system") "Cutting Knowledge Date: December 2023\nToday Date: " date     \
+                "\n\n"
 
-static void assert_chat(const llq_message *messages, size_t n,
-                        const char *date, int add_prompt,
-                        const char *expected) {
+static void assert_chat(const llq_message *messages, size_t n, const char *date,
+                        int add_prompt, const char *expected) {
   llq_tokenizer *t = small_tokenizer_open(NULL, NULL);
   char *text;
   ck_assert_llq_ok(llq_tokenizer_chat(t, messages, n, date, add_prompt, &text));
@@ -25,11 +25,10 @@ static void assert_chat(const llq_message *messages, size_t n,
 START_TEST(the_system_header_is_always_there) {
   const llq_message user = {"user", "Hi"};
   assert_chat(&user, 1, NULL, 0,
-              SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER("user")
-              "Hi<|eot_id|>");
+              SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER("user") "Hi<|eot_id|>");
   assert_chat(&user, 1, "1 Jan 2025", 1,
-              SYSTEM("1 Jan 2025") "<|eot_id|>" HEADER("user")
-              "Hi<|eot_id|>" HEADER("assistant"));
+              SYSTEM("1 Jan 2025") "<|eot_id|>" HEADER(
+                  "user") "Hi<|eot_id|>" HEADER("assistant"));
 }
 END_TEST
 
@@ -37,8 +36,8 @@ START_TEST(a_leading_system_message_joins_the_header) {
   const llq_message messages[] = {
       {"system", "Be brief."}, {"user", "Hi"}, {"system", "Now."}};
   assert_chat(messages, 3, NULL, 0,
-              SYSTEM("26 Jul 2024") "Be brief.<|eot_id|>" HEADER("user")
-              "Hi<|eot_id|>" HEADER("system") "Now.<|eot_id|>");
+              SYSTEM("26 Jul 2024") "Be brief.<|eot_id|>" HEADER(
+                  "user") "Hi<|eot_id|>" HEADER("system") "Now.<|eot_id|>");
   assert_chat(messages, 1, NULL, 1,
               SYSTEM("26 Jul 2024") "Be brief.<|eot_id|>" HEADER("assistant"));
 }
@@ -49,17 +48,18 @@ START_TEST(white_space_around_contents_is_left_out) {
       {"user", " \n\xc2\xa0\xe3\x80\x80 a  b\t\x1f\xe2\x80\xa8"},
       {"assistant", " \n "}};
   assert_chat(messages, 2, NULL, 0,
-              SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER("user")
-              "a  b<|eot_id|>" HEADER("assistant") "<|eot_id|>");
+              SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER(
+                  "user") "a  b<|eot_id|>" HEADER("assistant") "<|eot_id|>");
 }
 END_TEST
 
 START_TEST(an_open_assistant_message_keeps_its_end) {
   const llq_message messages[] = {{"user", "Hi"},
                                   {"assistant", "\nSure:\n```python\n"}};
-  assert_chat(messages, 2, NULL, 2,
-              SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER("user")
-              "Hi<|eot_id|>" HEADER("assistant") "Sure:\n```python\n");
+  assert_chat(
+      messages, 2, NULL, 2,
+      SYSTEM("26 Jul 2024") "<|eot_id|>" HEADER("user") "Hi<|eot_id|>" HEADER(
+          "assistant") "Sure:\n```python\n");
 }
 END_TEST
 

@@ -166,8 +166,8 @@ START_TEST(other_kinds_of_file_are_refused_by_name) {
   ck_assert_llq_fails(try_open("", 0), BAD, "the file is empty");
   ck_assert_llq_fails(try_open(" ", 1), BAD, "line 1: expected base64");
   ck_assert_llq_fails(try_open("{}", 2), BAD, "no \"model\"");
-  ck_assert_llq_fails(llq_tokenizer_open(&t, test_path("absent")),
-                      LLQ_ERROR_IO, "absent: No such file");
+  ck_assert_llq_fails(llq_tokenizer_open(&t, test_path("absent")), LLQ_ERROR_IO,
+                      "absent: No such file");
 }
 END_TEST
 
@@ -234,8 +234,8 @@ static int use(const char *path) {
   memset(text + 13, 'a', 200);
   int status = llq_tokenizer_open(&t, path);
   if (status >= 0)
-    status = llq_tokenizer_encode(t, text, 213, LLQ_ENCODE_SPECIAL, NULL, 0,
-                                  &n);
+    status =
+        llq_tokenizer_encode(t, text, 213, LLQ_ENCODE_SPECIAL, NULL, 0, &n);
   if (status >= 0)
     status = llq_tokenizer_chat(t, &message, 1, NULL, 1, &chat);
   llq_free(chat);

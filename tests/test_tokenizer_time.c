@@ -27,10 +27,25 @@ static llq_tokenizer *open_any(void) {
   return tokenizer;
 }
 
-static const char *const units[] = {
-    "a", " ", "7", "\n", "?", "'", "\xc3\xa9", "\xe5\xad\x97", "\xe3\x80\x80",
-    "\xff", "\xf0\x9f", " \n", "\r\n ", "a ", "<|", "<|reserved_special_token_",
-    "\xcc\x81", "'s", " ?"};
+static const char *const units[] = {"a",
+                                    " ",
+                                    "7",
+                                    "\n",
+                                    "?",
+                                    "'",
+                                    "\xc3\xa9",
+                                    "\xe5\xad\x97",
+                                    "\xe3\x80\x80",
+                                    "\xff",
+                                    "\xf0\x9f",
+                                    " \n",
+                                    "\r\n ",
+                                    "a ",
+                                    "<|",
+                                    "<|reserved_special_token_",
+                                    "\xcc\x81",
+                                    "'s",
+                                    " ?"};
 
 START_TEST(a_megabyte_of_one_thing_takes_linear_time) {
   llq_tokenizer *t = open_any();

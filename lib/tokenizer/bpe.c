@@ -22,9 +22,9 @@ struct short_piece {
 
 static void short_look(const struct llqi_bpe *bpe, struct short_piece *s,
                        uint32_t i) {
-  s->priority[i] = i + 1 < s->n ? llqi_bpe_find(bpe, s->id[i], s->id[i + 1],
-                                                &s->merged[i])
-                                : LLQI_BPE_NEVER;
+  s->priority[i] =
+      i + 1 < s->n ? llqi_bpe_find(bpe, s->id[i], s->id[i + 1], &s->merged[i])
+                   : LLQI_BPE_NEVER;
 }
 
 static void short_merge(const struct llqi_bpe *bpe, struct short_piece *s,

@@ -19,8 +19,8 @@ struct slice {
 static int is_space(const char *c, size_t n) {
   static const char *const wide[] = {
       "\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-      "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
-      "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+      "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+      "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000"};
   if (n == 1)
     return *c == ' ' || (*c >= '\t' && *c <= '\r') ||
            (*c >= 0x1c && *c <= 0x1f);
@@ -94,8 +94,8 @@ static int render(struct llqi_text *out, const llq_message *messages,
   size_t i = strcmp(messages[0].role, "system") == 0;
   LLQ_TRY(put_system(out, i > 0 ? messages : NULL, date));
   for (; i < n_messages; i++)
-    LLQ_TRY(put_message(out, &messages[i],
-                        add_prompt == 2 && i + 1 == n_messages));
+    LLQ_TRY(
+        put_message(out, &messages[i], add_prompt == 2 && i + 1 == n_messages));
   return add_prompt == 1 ? put_header(out, "assistant") : LLQ_OK;
 }
 

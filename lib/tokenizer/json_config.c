@@ -15,8 +15,7 @@ static const json_t *member(const json_t *object, const char *key) {
 /* Whether an object's member is this text. */
 static int is_text(const json_t *object, const char *key, const char *text) {
   const json_t *value = member(object, key);
-  return json_is_string(value) &&
-         json_string_length(value) == strlen(text) &&
+  return json_is_string(value) && json_string_length(value) == strlen(text) &&
          memcmp(json_string_value(value), text, strlen(text)) == 0;
 }
 
@@ -37,10 +36,9 @@ static int check_flag(const char *where, const json_t *object, const char *key,
                       int expected) {
   int flag = 0;
   LLQ_TRY(llqi_json_bool_or(object, where, key, &flag));
-  return flag == expected
-             ? LLQ_OK
-             : unsupported(where, key, flag ? "true" : "false",
-                           expected ? "true" : "false");
+  return flag == expected ? LLQ_OK
+                          : unsupported(where, key, flag ? "true" : "false",
+                                        expected ? "true" : "false");
 }
 
 static int check_split(const char *where, const json_t *split) {
@@ -107,13 +105,12 @@ static int add_token(struct llqi_vocab *vocab, const char *where,
 
 static int add_tokens(struct llqi_vocab *vocab, const char *where,
                       const json_t *root) {
-  const json_t *tokens, *token;
-  size_t i;
+  const json_t *tokens;
   if (member(root, "added_tokens") == NULL)
     return LLQ_OK;
   LLQ_TRY(llqi_json_array(root, where, "added_tokens", &tokens));
-  json_array_foreach(tokens, i, token)
-    LLQ_TRY(add_token(vocab, where, token));
+  for (size_t i = 0; i < json_array_size(tokens); i++)
+    LLQ_TRY(add_token(vocab, where, json_array_get(tokens, i)));
   return LLQ_OK;
 }
 

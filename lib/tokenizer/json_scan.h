@@ -11,10 +11,10 @@
 #include "base/text.h"
 
 struct llqi_scan {
-  const char *where;      /* names the file in messages */
-  const char *begin;      /* of the file, to count lines */
+  const char *where; /* names the file in messages */
+  const char *begin; /* of the file, to count lines */
   const char *at, *end;
-  struct llqi_text text;  /* a string that had escapes */
+  struct llqi_text text; /* a string that had escapes */
 };
 
 /* A part of the file. */

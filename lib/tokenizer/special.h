@@ -11,7 +11,7 @@
 struct llqi_specials {
   uint32_t *ids; /* sorted by the tokens' bytes */
   size_t n;
-  size_t n_added; /* of kind LLQI_TOKEN_ADDED */
+  size_t n_added;            /* of kind LLQI_TOKEN_ADDED */
   unsigned char begins[256]; /* whether a token begins with this byte */
 };
 

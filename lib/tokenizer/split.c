@@ -96,9 +96,9 @@ void llqi_split_close(struct llqi_split *split) {
 
 int llqi_split_next(struct llqi_split *split, const char *text, size_t n,
                     size_t at, size_t *length) {
-  int found = pcre2_match(split->splitter->code, (PCRE2_SPTR)text, n, at,
-                          PCRE2_NO_UTF_CHECK, split->match,
-                          split->splitter->limits);
+  int found =
+      pcre2_match(split->splitter->code, (PCRE2_SPTR)text, n, at,
+                  PCRE2_NO_UTF_CHECK, split->match, split->splitter->limits);
   if (found == PCRE2_ERROR_NOMEMORY || found == PCRE2_ERROR_HEAPLIMIT)
     return llqi_fail(LLQ_ERROR_MEMORY, "out of memory: matching text");
   size_t end = found >= 0 ? pcre2_get_ovector_pointer(split->match)[1] : at;

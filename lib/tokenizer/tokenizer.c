@@ -195,8 +195,8 @@ int llq_tokenizer_encode(const llq_tokenizer *tokenizer, const char *text,
 }
 
 int llq_tokenizer_decode(const llq_tokenizer *tokenizer, const int32_t *ids,
-                         size_t n_ids, int special, char *text,
-                         size_t capacity, size_t *n_bytes) {
+                         size_t n_ids, int special, char *text, size_t capacity,
+                         size_t *n_bytes) {
   llqi_error_clear();
   LLQ_REQUIRE(tokenizer != NULL && n_bytes != NULL,
               "llq_tokenizer_decode: tokenizer or n_bytes is NULL");
@@ -214,8 +214,8 @@ int llq_tokenizer_decode(const llq_tokenizer *tokenizer, const int32_t *ids,
     size_t n;
     const char *bytes = llqi_vocab_token(vocab, (uint32_t)ids[i], &n);
     if (length < capacity)
-      memcpy(text + length, bytes, n < capacity - length ? n
-                                                         : capacity - length);
+      memcpy(text + length, bytes,
+             n < capacity - length ? n : capacity - length);
     length += n;
   }
   *n_bytes = length;

@@ -139,8 +139,7 @@ static int read_merge(struct reader *reader, uint32_t number) {
   size_t n_bytes;
   uint32_t ids[2];
   LLQ_TRY(read_sides(reader, bytes, &n_bytes, ids));
-  int32_t merged =
-      llqi_vocab_find(&reader->tokenizer->vocab, bytes, n_bytes);
+  int32_t merged = llqi_vocab_find(&reader->tokenizer->vocab, bytes, n_bytes);
   if (merged < 0)
     return llqi_scan_fail(&reader->scan, "the merge of two tokens is none");
   return llqi_scan_within(&reader->scan,
@@ -221,11 +220,11 @@ static int parse_rest(const struct reader *reader, json_t **root) {
   struct llqi_text text = {0};
   const char *at = reader->file->data, *end = at + reader->file->size;
   int in_order = reader->vocab.begin < reader->merges.begin;
-  int status = append_without(
-      &text, &at, in_order ? &reader->vocab : &reader->merges);
+  int status =
+      append_without(&text, &at, in_order ? &reader->vocab : &reader->merges);
   if (status >= 0)
-    status = append_without(&text, &at,
-                            in_order ? &reader->merges : &reader->vocab);
+    status =
+        append_without(&text, &at, in_order ? &reader->merges : &reader->vocab);
   if (status >= 0)
     status = llqi_text_append(&text, at, (size_t)(end - at));
   if (status >= 0)
@@ -242,8 +241,7 @@ static int read_with_rest(struct reader *reader, const json_t *root) {
 
 int llqi_tokenizer_read_json(llq_tokenizer *tokenizer, const char *where,
                              const struct llqi_mapping *file) {
-  struct reader reader = {
-      .tokenizer = tokenizer, .where = where, .file = file};
+  struct reader reader = {.tokenizer = tokenizer, .where = where, .file = file};
   json_t *root = NULL;
   alphabet_init(reader.byte_of);
   int status = find_spans(&reader);

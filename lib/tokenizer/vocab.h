@@ -14,10 +14,10 @@
 #define LLQI_VOCAB_LIMIT (1 << 22)
 
 enum llqi_token_kind {
-  LLQI_TOKEN_ABSENT = 0,  /* no token has this id */
-  LLQI_TOKEN_TEXT,        /* what text is made of */
-  LLQI_TOKEN_ADDED,       /* always matched as a whole before text is split */
-  LLQI_TOKEN_SPECIAL      /* matched only when asked for */
+  LLQI_TOKEN_ABSENT = 0, /* no token has this id */
+  LLQI_TOKEN_TEXT,       /* what text is made of */
+  LLQI_TOKEN_ADDED,      /* always matched as a whole before text is split */
+  LLQI_TOKEN_SPECIAL     /* matched only when asked for */
 };
 
 struct llqi_token {

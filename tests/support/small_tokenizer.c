@@ -12,7 +12,8 @@ static const char before_vocab[] =
     "  \"version\": \"1.0\",\n"
     "  \"added_tokens\": [\n"
     "   {\"id\": 260, \"content\": \"<|begin_of_text|>\", \"special\": true},\n"
-    "   {\"id\": 261, \"content\": \"<|start_header_id|>\", \"special\": true,\n"
+    "   {\"id\": 261, \"content\": \"<|start_header_id|>\", \"special\": "
+    "true,\n"
     "    \"lstrip\": false, \"rstrip\": false, \"single_word\": false},\n"
     "   {\"id\": 262, \"content\": \"<|end_header_id|>\", \"special\": true},\n"
     "   {\"id\": 263, \"content\": \"<|eot_id|>\", \"special\": true}\n"
@@ -43,8 +44,8 @@ static const char after_bytes[] =
 static int character_of(int byte) {
   int other = 256;
   for (int b = 0; b <= byte; b++) {
-    int itself = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) ||
-                 b >= 0xae;
+    int itself =
+        (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
     if (b == byte)
       return itself ? b : other;
     other += !itself;
