@@ -4,3 +4,7 @@ EXTRA_DIST += bench/tokenizer.py
 # Programs a second: bench/bench_sandbox ../shared/data/HumanEval.jsonl.gz
 EXTRA_PROGRAMS += bench/bench_sandbox
 bench_bench_sandbox_LDADD = libllqi.la
+
+# Rates of round-to-nearest, beside those of memory.
+EXTRA_PROGRAMS += bench/bench_quantizer
+bench_bench_quantizer_LDADD = libllqi.la

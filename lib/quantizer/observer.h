@@ -11,21 +11,23 @@
 struct llqi_rule {
   int dtype;          /* of enum llq_dtype: F32, F16, BF16 */
   float q_min, q_max; /* range of the codes */
-  int asymmetric;     /* with a zero point */
+  int asymmetric;     /* with zero points */
 };
 
-/* code = value / scale + zero */
-struct llqi_grid {
-  float scale, zero;
+/* The grids of consecutive groups: code = value / scale + zero. */
+struct llqi_grids {
+  size_t n, width; /* groups, and values in each */
+  float *scale, *zero;
 };
 
-/* The grid of n finite values of the rule's type. The scale is infinite if the
-   type cannot hold the width of an asymmetric range. */
-struct llqi_grid llqi_observe(const struct llqi_rule *rule, const float *values,
-                              size_t n);
+/* Fills in scales and zero points for values of the rule's type. A scale is
+   infinite where a value is, or is NaN, or where the type cannot hold the width
+   of an asymmetric range. */
+void llqi_observe(const struct llqi_rule *rule, const float *values,
+                  const struct llqi_grids *grids);
 
-/* values[i] = clamp(values[i] / scale + zero), not yet rounded to a code. */
-void llqi_to_codes(const struct llqi_rule *rule, struct llqi_grid grid,
-                   float *values, size_t n);
+/* Turns values into codes within the range, not yet rounded to a format's. */
+void llqi_to_codes(const struct llqi_rule *rule, const struct llqi_grids *grids,
+                   float *values);
 
 #endif

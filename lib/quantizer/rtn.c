@@ -31,6 +31,8 @@ struct fault {
   const char *what;
 };
 
+static const struct fault no_fault = {-1, 0, NULL};
+
 LLQI_VECTOR
 static int all_finite(const float *values, size_t n) {
   uint32_t largest = 0;
@@ -41,61 +43,71 @@ static int all_finite(const float *values, size_t n) {
   return largest < 0x7f800000;
 }
 
-static struct fault find_fault(const float *values, int64_t row) {
-  struct fault fault = {row, 0, NULL};
-  while (isfinite(values[fault.column]))
-    fault.column++;
-  fault.what = isnan(values[fault.column]) ? "NaN" : "infinity";
-  return fault;
+/* What is wrong with the n values of a row from a column on. */
+static struct fault find_fault(const float *values, size_t n, int64_t row,
+                               size_t column) {
+  for (size_t i = column; i < column + n; i++)
+    if (!isfinite(values[i]))
+      return (struct fault){row, (int64_t)i,
+                            isnan(values[i]) ? "NaN" : "infinity"};
+  return (struct fault){row, (int64_t)column, "range too wide"};
 }
 
-/* Turns a row of weights into codes and stores their scales. */
-static void scale_row(const struct job *job, int64_t row, float *values,
-                      struct fault *fault) {
+/* Turns a row of weights into codes and stores their grids. */
+static struct fault scale_row(const struct job *job, int64_t row, float *values,
+                              const struct llqi_grids *grids) {
   const struct llqi_quantized *to = job->to;
-  size_t width = (size_t)to->weight.group_size;
-  int64_t n_groups = llqi_weight_n_groups(&to->weight);
+  size_t n = grids->n, first = (size_t)row * n;
+  llqi_observe(&job->rule, values, grids);
+  for (size_t g = 0; g < n; g++)
+    if (isinf(grids->scale[g]))
+      return find_fault(values, grids->width, row, g * grids->width);
   size_t scale_size = llqi_dtype_size(to->weight.dtype);
-  for (int64_t g = 0; g < n_groups; g++) {
-    float *group = values + (size_t)g * width;
-    size_t at = (size_t)(row * n_groups + g);
-    struct llqi_grid grid = llqi_observe(&job->rule, group, width);
-    if (isinf(grid.scale) && fault->row < 0)
-      *fault = (struct fault){row, g * (int64_t)width, "range too wide"};
-    llqi_from_f32(to->weight.dtype, &grid.scale, 1,
-                  (char *)to->scale + at * scale_size);
-    if (to->zero != NULL)
-      to->zero[at] = (int8_t)grid.zero;
-    llqi_to_codes(&job->rule, grid, group, width);
-  }
+  llqi_from_f32(to->weight.dtype, grids->scale, n,
+                (char *)to->scale + first * scale_size);
+  for (size_t g = 0; g < n && to->zero != NULL; g++)
+    to->zero[first + g] = (int8_t)grids->zero[g];
+  llqi_to_codes(&job->rule, grids, values);
+  return no_fault;
+}
+
+/* A thread's working memory: a row, and its scales and zero points. */
+static size_t n_scratch(const struct job *job) {
+  return (size_t)(job->from->n_in + 2 * llqi_weight_n_groups(&job->to->weight));
 }
 
 /* Rows [first, end), up to the first bad one. */
 static struct fault quantize_rows(const struct job *job, int64_t first,
                                   int64_t end, float *values) {
-  struct fault fault = {-1, 0, NULL};
-  for (int64_t row = first; row < end && fault.row < 0; row++) {
+  size_t n_in = (size_t)job->from->n_in;
+  size_t n_groups = (size_t)llqi_weight_n_groups(&job->to->weight);
+  struct llqi_grids grids = {n_groups, n_in / n_groups, values + n_in,
+                             values + n_in + n_groups};
+  for (int64_t row = first; row < end; row++) {
+    struct fault fault = no_fault;
     job->source->unpack(job->from, row, values);
-    if (!all_finite(values, (size_t)job->from->n_in))
-      return find_fault(values, row);
     if (job->to->weight.format != LLQ_WEIGHT_DENSE)
-      scale_row(job, row, values, &fault);
+      fault = scale_row(job, row, values, &grids);
+    else if (!all_finite(values, n_in))
+      fault = find_fault(values, n_in, row, 0);
+    if (fault.row >= 0)
+      return fault;
     job->target->pack(&job->to->weight, values, row, job->to->data);
   }
-  return fault;
+  return no_fault;
 }
 
 /* Each thread takes a run of rows, so that the first fault is the same for any
    number of threads. */
 static struct fault quantize_all(const struct job *job, int n_threads,
                                  float *values) {
-  struct fault first = {-1, 0, NULL};
-  int64_t n_out = job->from->n_out, n_in = job->from->n_in;
+  struct fault first = no_fault;
+  int64_t n_out = job->from->n_out;
 #pragma omp parallel for num_threads(n_threads) schedule(static)
   for (int t = 0; t < n_threads; t++) {
     struct fault fault =
         quantize_rows(job, n_out * t / n_threads, n_out * (t + 1) / n_threads,
-                      values + (size_t)t * (size_t)n_in);
+                      values + (size_t)t * n_scratch(job));
 #pragma omp critical(llqi_rtn_fault)
     if (fault.row >= 0 && (first.row < 0 || fault.row < first.row))
       first = fault;
@@ -115,7 +127,7 @@ int llqi_rtn(const llq_weight *from, const struct llqi_quantized *to) {
   if (n_threads > from->n_out)
     n_threads = (int)from->n_out;
   float *values =
-      llqi_array((size_t)n_threads, (size_t)from->n_in * sizeof *values);
+      llqi_array((size_t)n_threads, n_scratch(&job) * sizeof *values);
   if (values == NULL)
     return LLQ_ERROR_MEMORY;
   struct fault fault = quantize_all(&job, n_threads, values);

@@ -53,6 +53,13 @@ static inline uint16_t llqi_f32_to_bf16(float x) {
   return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
 }
 
+/* The nearest integer, ties to even, of |x| <= 2^22: in loops that vectorize
+   on every processor. The sum's spacing is 1. */
+static inline int32_t llqi_f32_to_int(float x) {
+  const float spacer = 0x1.8p23f;
+  return (int32_t)(llqi_f32_bits(x + spacer) - llqi_f32_bits(spacer));
+}
+
 float llqi_f16_to_f32(uint16_t x);
 uint16_t llqi_f32_to_f16(float x);
 

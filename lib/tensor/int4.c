@@ -11,6 +11,7 @@
 
    from -8 to 7, stored as q + 8. */
 #include "base/vector.h"
+#include "tensor/dtype.h"
 #include "tensor/format.h"
 
 #define A_WORD 8
@@ -27,7 +28,7 @@ static void pack(const llq_weight *weight, const float *codes, int64_t out,
   for (int64_t w = 0; w < n_words; w++) {
     uint32_t word = 0;
     for (int i = 0; i < A_WORD; i++) {
-      int32_t q = (int32_t)__builtin_rintf(codes[w * A_WORD + i]);
+      int32_t q = llqi_f32_to_int(codes[w * A_WORD + i]);
       word |= (uint32_t)(q + 8) << 4 * i;
     }
     row[w] = word;

@@ -6,6 +6,7 @@
 
    from -128 to 127, in two's complement. */
 #include "base/vector.h"
+#include "tensor/dtype.h"
 #include "tensor/format.h"
 
 static size_t row_bytes(const llq_weight *weight) {
@@ -18,7 +19,7 @@ static void pack(const llq_weight *weight, const float *codes, int64_t out,
   int64_t n = weight->n_in;
   int8_t *row = (int8_t *)data + out * n;
   for (int64_t i = 0; i < n; i++)
-    row[i] = (int8_t)(int32_t)__builtin_rintf(codes[i]);
+    row[i] = (int8_t)llqi_f32_to_int(codes[i]);
 }
 
 LLQI_VECTOR
