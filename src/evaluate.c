@@ -122,7 +122,8 @@ int run_compare(const struct command *command, int argc, char **argv) {
     puts(text);
     exit_status = EXIT_DONE;
   } else {
-    exit_status = print_comparison(command, text);
+    exit_status =
+        print_comparison(command, directories[0], directories[1], text);
   }
   llq_free(text);
   return exit_status;

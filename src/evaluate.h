@@ -37,7 +37,8 @@
        "sequences generated at once (default 16)"},                            \
       {"compute", OPTION_TEXT, &(e).compute, "TYPE", "f32 or bf16"}
 
-/* Prints llq_compare()'s JSON for people. */
-int print_comparison(const struct command *command, const char *text);
+/* Prints llq_compare()'s JSON of the runs a and b for people. */
+int print_comparison(const struct command *command, const char *a,
+                     const char *b, const char *text);
 
 #endif

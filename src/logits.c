@@ -83,7 +83,7 @@ int run_logits(const struct command *command, int argc, char **argv) {
     return command_misused(command, "--tokens: not a JSON array of token ids");
   }
   struct runner runner;
-  generator.n_context = (int32_t)n_ids;
+  generator.n_context = n_ids > 2 ? (int32_t)n_ids : 2; /* 2: the least */
   if (runner_open(&runner, &common, source, &generator) < 0) {
     free(ids);
     return command_failed(command);
