@@ -160,7 +160,7 @@ int32_t *command_parse_ids(const char *text, size_t n_bytes, size_t *n_ids) {
 
 int command_encode(const llq_tokenizer *tokenizer, const char *text,
                    size_t n_bytes, int flags, int32_t **ids, size_t *n_ids) {
-  size_t capacity = n_bytes + 1;
+  size_t capacity = 3 * n_bytes + 1; /* room enough for any bytes */
   *ids = malloc(capacity * sizeof **ids);
   if (*ids == NULL)
     return LLQ_ERROR_MEMORY;

@@ -57,7 +57,7 @@ check_command_includes() {
 header_flags="-I$top_srcdir/include -I$top_builddir/include"
 
 header_alone() {
-  echo "#include <llq/$2>" > "$scratch/alone.$3"
+  printf '#include <llq/%s>\ntypedef int not_empty;\n' "$2" > "$scratch/alone.$3"
   $1 $header_flags -pedantic -Wall -Wextra -Werror -fsyntax-only \
     "$scratch/alone.$3"
 }

@@ -47,6 +47,18 @@ static void keep_one_line(void) {
       *c = '?';
 }
 
+/* Adds ": <text>", as much of it as there is room for. */
+static void append(const char *text) {
+  size_t at = strlen(message);
+  size_t room = sizeof message - 1 - at, length = strlen(text);
+  if (room < 2)
+    return;
+  memcpy(message + at, ": ", 2);
+  length = length < room - 2 ? length : room - 2;
+  memcpy(message + at + 2, text, length);
+  message[at + 2 + length] = '\0';
+}
+
 int llqi_fail(int status, const char *format, ...) {
   if (message[0] != '\0')
     return status;
@@ -65,8 +77,7 @@ int llqi_fail_errno(int status, int error, const char *format, ...) {
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
-  size_t length = strlen(message);
-  snprintf(message + length, sizeof message - length, ": %s", strerror(error));
+  append(strerror(error));
   keep_one_line();
   return status;
 }
@@ -78,8 +89,7 @@ int llqi_fail_within(int status, const char *format, ...) {
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
-  size_t length = strlen(message);
-  snprintf(message + length, sizeof message - length, ": %s", inner);
+  append(inner);
   keep_one_line();
   return status;
 }
