@@ -8,3 +8,7 @@ bench_bench_sandbox_LDADD = libllqi.la
 # Rates of round-to-nearest, beside those of memory.
 EXTRA_PROGRAMS += bench/bench_quantizer
 bench_bench_quantizer_LDADD = libllqi.la
+
+# The CPU's linears, beside memory and arithmetic: bench/bench_linear [arch [threads]]
+EXTRA_PROGRAMS += bench/bench_linear
+bench_bench_linear_LDADD = libllqi.la

@@ -5,10 +5,12 @@
 # static internals; those in tests_of_api see what a user sees, and need a
 # line `tests_test_<area>_LDADD = $(api_ldadd)` below.
 tests_of_internals = \
+	tests/test_backend \
 	tests/test_base \
 	tests/test_checkpoint \
 	tests/test_compare \
 	tests/test_linear \
+	tests/test_operations \
 	tests/test_model \
 	tests/test_forward \
 	tests/test_generator \
@@ -88,5 +90,7 @@ tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_of_internals += tests/test_save
 tests_test_save_SOURCES = tests/test_save.c \
 	tests/support/quantized.c tests/support/quantized.h
+tests_test_operations_SOURCES = tests/test_operations.c \
+	tests/support/guarded.c tests/support/guarded.h
 tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h

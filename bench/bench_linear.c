@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CPU's linears by format and rows, beside what memory and arithmetic
+   allow in the same run. bench_linear [arch [threads]] */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/backend.h"
+#include "base/alloc.h"
+#include "base/random.h"
+#include "tensor/dtype.h"
+#include "tensor/weight.h"
+
+#define N_IN 2048
+#define REPEATS 9
+
+/* One thread is timed by its own time, so that a busy machine matters less. */
+static clockid_t timer = CLOCK_MONOTONIC;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(timer, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *seconds) {
+  qsort(seconds, REPEATS, sizeof *seconds, by_value);
+  return seconds[REPEATS / 2];
+}
+
+/* Sums 256 MiB with all threads: bytes a second. */
+static double read_bandwidth(int n_threads) {
+  size_t n = (size_t)256 << 20;
+  uint64_t *data = llqi_alloc_aligned(n, 1), total = 0;
+  memset(data, 1, n);
+  double seconds[REPEATS];
+  for (int i = 0; i < REPEATS; i++) {
+    double start = now();
+#pragma omp parallel for num_threads(n_threads) reduction(+ : total)
+    for (size_t j = 0; j < n / 8; j += 8)
+      total += (data[j] + data[j + 1]) + (data[j + 2] + data[j + 3]) +
+               (data[j + 4] + data[j + 5]) + (data[j + 6] + data[j + 7]);
+    seconds[i] = now() - start;
+  }
+  llqi_free(data);
+  return total != 0 ? (double)n / median(seconds) : 0;
+}
+
+/* Multiply-adds of registers alone: operations a second. */
+__attribute__((target("avx2,fma"), optimize("O3"))) static double
+multiply_rate(int n_threads) {
+  typedef float f8 __attribute__((vector_size(32)));
+  const long n = 20000000;
+  double seconds[REPEATS];
+  for (int i = 0; i < REPEATS; i++) {
+    double start = now();
+#pragma omp parallel num_threads(n_threads)
+    {
+      f8 sum[12], factor = {1, 1, 1, 1, 1, 1, 1, 1};
+      for (int j = 0; j < 12; j++)
+        sum[j] = factor * (float)j;
+      __asm__ volatile("" : "+x"(factor));
+      for (long k = 0; k < n / 12; k++)
+#pragma GCC unroll 12
+        for (int j = 0; j < 12; j++)
+          __asm__("vfmadd231ps %1, %1, %0" : "+x"(sum[j]) : "x"(factor));
+      for (int j = 0; j < 12; j++)
+        __asm__ volatile("" : : "x"(sum[j]));
+    }
+    seconds[i] = now() - start;
+  }
+  return (double)n * 16 * n_threads / median(seconds);
+}
+
+static const struct {
+  const char *scheme;
+  int format, activation, group_size;
+} formats[] = {
+    {"bf16", LLQ_WEIGHT_DENSE, LLQ_ACTIVATION_NONE, N_IN},
+    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, N_IN},
+    {"w8a8-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_INT8, N_IN},
+    {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, N_IN},
+    {"w4a16-int 128", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 128},
+    {"w4a16-int 32", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32},
+};
+
+/* Codes do not matter for speed; scales must be numbers. */
+static llq_weight make_weight(int i, int64_t n_out) {
+  llq_weight weight = {sizeof weight, formats[i].format, LLQ_BF16,
+                       formats[i].activation, 0, n_out, N_IN,
+                       formats[i].group_size, NULL, NULL, NULL, NULL};
+  size_t n = llqi_weight_data_bytes(&weight);
+  uint8_t *data = llqi_alloc_aligned(n, 1);
+  for (size_t j = 0; j < n; j++)
+    data[j] = (uint8_t)(j * 2654435761u >> 13) & 0x3d;
+  weight.data = data;
+  size_t n_scales = llqi_weight_scale_bytes(&weight) / 2;
+  uint16_t *scale = llqi_array(n_scales, 2);
+  for (size_t j = 0; j < n_scales; j++)
+    scale[j] = llqi_f32_to_bf16(0.01f);
+  weight.scale = scale;
+  return weight;
+}
+
+static double time_rows(llq_backend *backend,
+                        const struct llqi_linear_handle *linear, int n_rows) {
+  float *x = llqi_array((size_t)n_rows * N_IN, sizeof *x);
+  float *y = llqi_array((size_t)(n_rows * linear->n_out), sizeof *y);
+  for (int i = 0; i < n_rows * N_IN; i++)
+    x[i] = (float)(i % 97) - 48;
+  llq_view in = {x, n_rows, N_IN, LLQ_F32};
+  llq_view out = {y, n_rows, linear->n_out, LLQ_F32};
+  double seconds[REPEATS];
+  llqi_op_linear(backend, linear, &in, &out);
+  for (int i = 0; i < REPEATS; i++) {
+    double start = now();
+    llqi_op_linear(backend, linear, &in, &out);
+    seconds[i] = now() - start;
+  }
+  llqi_free(x);
+  llqi_free(y);
+  return median(seconds);
+}
+
+static void measure(llq_backend *backend, int i, int n_rows, double bandwidth,
+                    double rate) {
+  int64_t n_out = n_rows < 64 ? 65536 : 8192;
+  llq_weight weight = make_weight(i, n_out);
+  struct llqi_linear_handle linear;
+  llqi_linear_upload(backend, &weight, LLQ_F32, &linear);
+  double seconds = time_rows(backend, &linear, n_rows);
+  double bytes = (double)llqi_weight_bytes(&weight) / seconds;
+  double operations = 2.0 * n_rows * N_IN * (double)n_out / seconds;
+  printf("%-14s %4d %10.2f %8.1f %7.2f %9.1f %7.2f\n", formats[i].scheme,
+         n_rows, 1e3 * seconds, 1e-9 * bytes, bytes / bandwidth,
+         1e-9 * operations, operations / rate);
+  llqi_linear_free(backend, &linear);
+  llqi_free((void *)weight.data);
+  llqi_free((void *)weight.scale);
+}
+
+int main(int argc, char **argv) {
+  static const int rows[] = {1, 8, 128};
+  llq_backend_options options = LLQ_BACKEND_OPTIONS_INIT;
+  options.arch = argc > 1 ? argv[1] : NULL;
+  options.n_threads = argc > 2 ? atoi(argv[2]) : 0;
+  int n_threads = options.n_threads > 0 ? options.n_threads : omp_get_num_procs();
+  if (n_threads == 1)
+    timer = CLOCK_THREAD_CPUTIME_ID;
+  llq_backend *backend;
+  if (llq_backend_open(&backend, "cpu", &options) != LLQ_OK) {
+    fprintf(stderr, "%s\n", llq_error_message());
+    return 1;
+  }
+  double bandwidth = read_bandwidth(n_threads), rate = multiply_rate(n_threads);
+  printf("%d threads: reads %.1f GB/s, multiplies and adds %.0f GFLOP/s\n",
+         n_threads, 1e-9 * bandwidth, 1e-9 * rate);
+  printf("%-14s %4s %10s %8s %7s %9s %7s\n", "format", "rows", "ms", "GB/s",
+         "of it", "GFLOP/s", "of it");
+  for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+    for (int r = 0; r < 3; r++)
+      measure(backend, (int)i, rows[r], bandwidth, rate);
+  llq_backend_close(backend);
+  return 0;
+}
