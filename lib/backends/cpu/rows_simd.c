@@ -14,6 +14,16 @@ struct operands {
 
 typedef v16 sums[TILE_OUTPUTS][TILE_ROWS];
 
+/* Asks for what the next tile reads where this one reads `at`: rows are too
+   short for the hardware to see that they follow each other. */
+INLINE void prefetch_next(const struct llqi_product *p, const char *at) {
+  _mm_prefetch(at + TILE_OUTPUTS * p->weight->stride, _MM_HINT_T1);
+}
+
+INLINE int64_t bytes_of(int kind) {
+  return kind == LLQI_ROWS_F32 ? 4 : kind <= LLQI_ROWS_BF16 ? 2 : 1;
+}
+
 INLINE struct operands operands_at(const struct llqi_product *p, int n_outputs,
                                    int n_rows, int64_t output, int64_t row) {
   struct operands at;
@@ -47,8 +57,10 @@ INLINE void multiply(int kind, int n_outputs, int n_rows,
   for (int64_t k = 0; k < p->weight->n_in; k += LANES) {
     v16 w[TILE_OUTPUTS];
 #pragma GCC unroll 8
-    for (int o = 0; o < n_outputs; o++)
+    for (int o = 0; o < n_outputs; o++) {
+      prefetch_next(p, at->w[o] + k * bytes_of(kind));
       w[o] = load_weights(kind, at->w[o], k, scale[o], dtype);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
       v16 x = v16_load(at->x[r] + k);
@@ -100,8 +112,10 @@ INLINE void int4_blocks(int n_outputs, int n_rows, int per_table,
   for (int64_t b = 0; b < n_blocks; b++) {
     words16 words[TILE_OUTPUTS];
 #pragma GCC unroll 8
-    for (int o = 0; o < n_outputs; o++)
+    for (int o = 0; o < n_outputs; o++) {
+      prefetch_next(p, at->w[o] + 64 * b);
       words[o] = words_load(at->w[o] + 64 * b);
+    }
 #pragma GCC unroll 4
     for (int j = 0; j < 8; j += per_table) {
       if (left == 0 || per_table < 8) {
