@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 libllqi_la_SOURCES += \
+	lib/evaluator/candidate.c lib/evaluator/candidate.h \
 	lib/evaluator/compare.c \
+	lib/evaluator/evaluator.c lib/evaluator/evaluator.h \
+	lib/evaluator/generation.c lib/evaluator/generation.h \
+	lib/evaluator/manifest.c lib/evaluator/manifest.h \
 	lib/evaluator/metrics.c lib/evaluator/metrics.h \
 	lib/evaluator/perplexity.c \
 	lib/evaluator/protocol.c lib/evaluator/protocol.h \
 	lib/evaluator/run_directory.c lib/evaluator/run_directory.h \
+	lib/evaluator/samples.c lib/evaluator/samples.h \
 	lib/evaluator/sanitize.c lib/evaluator/sanitize.h \
+	lib/evaluator/settings.c lib/evaluator/settings.h \
 	lib/evaluator/statistics.c lib/evaluator/statistics.h
 
 # Verdicts: sandboxes, and the Python that runs in them
