@@ -23,7 +23,10 @@ tests_of_internals = \
 	tests/test_sanitize \
 	tests/test_statistics \
 	tests/test_stop \
-	tests/test_tensor
+	tests/test_sandbox \
+	tests/test_tasks \
+	tests/test_tensor \
+	tests/test_verdict
 tests_of_internals += \
 	tests/test_tokenizer \
 	tests/test_tokenizer_chat \

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -22,6 +23,7 @@
 #include "evaluator/seccomp.h"
 
 enum { CHANNEL_FD = 3, FILTER_FD = 4, FREE_FD = 10, ARGS_MAX = 128 };
+enum { HANG_UP_MS = 2000 };
 enum { FILE_BYTES = 16 << 20, FILES_MAX = 64, PROCESSES_MAX = 64 };
 #define TMPFS_BYTES "16777216"
 
@@ -310,20 +312,34 @@ int llqi_process_confine(struct llqi_process *process,
   return limit(pid, RLIMIT_CPU, limits->cpu_seconds, "CPU time");
 }
 
+double llqi_process_cpu(const struct llqi_process *process) {
+  clockid_t clock;
+  struct timespec used;
+  if (process->inner <= 0 ||
+      clock_getcpuclockid(process->inner, &clock) != 0 ||
+      clock_gettime(clock, &used) < 0)
+    return 0;
+  return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
 int llqi_process_has_ended(const struct llqi_process *process) {
   struct pollfd event = {process->pidfd, POLLIN, 0};
   return process->pid > 0 && poll(&event, 1, 0) > 0;
 }
 
 /* bubblewrap ends after the whole pid namespace: when Python, its init, is
-   killed, nothing is left by the time bubblewrap can be waited for. */
+   killed, nothing is left by the time bubblewrap can be waited for. Before
+   Python is known, bubblewrap's death is passed on to what it started. */
 static void kill_all(const struct llqi_process *process) {
   if (process->inner_fd >= 0)
     syscall(SYS_pidfd_send_signal, process->inner_fd, SIGKILL, NULL, 0);
   if (process->inner_fd < 0 || process->inner == process->pid)
     kill(-process->pid, SIGKILL);
-  if (process->inner_fd < 0)
-    kill(process->pid, SIGKILL);
+  if (process->inner_fd >= 0)
+    return;
+  kill(process->pid, SIGKILL);
+  struct pollfd event = {process->channel.fd, 0, 0};
+  poll(&event, 1, HANG_UP_MS);
 }
 
 static double seconds(struct timeval time) {

@@ -45,6 +45,9 @@ int llqi_process_start(const struct llqi_sandbox *sandbox, enum llqi_role role,
 int llqi_process_confine(struct llqi_process *process,
                          const struct llqi_limits *limits);
 
+/* CPU time that Python has used so far, from the kernel; 0 if unknown. */
+double llqi_process_cpu(const struct llqi_process *process);
+
 /* How a process ended. */
 struct llqi_ending {
   int signal; /* that ended it, or 0 */

@@ -221,7 +221,7 @@ static void wait_for_events(struct llqi_pool *pool, double until) {
     if (worker->stage == LLQI_STAGE_IDLE)
       continue;
     n += llqi_worker_events(worker, pool->events + n);
-    until = fmin(until, worker->deadline);
+    until = fmin(until, llqi_worker_due(worker));
   }
   double ms = ceil(1e3 * (until - llqi_clock()));
   poll(pool->events, (nfds_t)n, (int)fmax(0, fmin(ms, 1e6)));

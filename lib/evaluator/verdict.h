@@ -49,8 +49,8 @@ struct llqi_pool_options {
   int n_workers;         /* 0 = as many as cores */
   const char *sandbox;   /* "bwrap" (NULL) or "rlimit" */
   const char *check;     /* "isolated" (NULL) or "in-process" */
-  double cpu_seconds;    /* of one program, rounded up to whole seconds; 0 =
-                            the task's default: 3, for plus inputs more */
+  double cpu_seconds;    /* of one program; 0 = the task's default: 3, for
+                            plus inputs 20 */
   double wall_seconds;   /* the backstop; 0 = 4 * cpu_seconds + 10 */
   uint64_t memory_bytes; /* address space of one program; 0 = 1 GiB */
   const char *bwrap;     /* programs to use; NULL = those found by configure */

@@ -38,16 +38,15 @@ void llqi_worker_close(struct llqi_worker *worker) {
   llqi_process_end(&worker->checker, &ending);
 }
 
-static unsigned cpu_limit(const struct llqi_worker *worker) {
-  double wanted = worker->settings->cpu_seconds;
-  if (wanted <= 0)
-    wanted = worker->job->check == LLQI_CHECK_PLUS ? CPU_PLUS : CPU_TEST;
-  return (unsigned)ceil(fmin(wanted, 1e6));
+static double cpu_limit(const struct llqi_worker *worker) {
+  if (worker->settings->cpu_seconds > 0)
+    return fmin(worker->settings->cpu_seconds, 1e6);
+  return worker->job->check == LLQI_CHECK_PLUS ? CPU_PLUS : CPU_TEST;
 }
 
 static double wall_limit(const struct llqi_worker *worker) {
   double wanted = worker->settings->wall_seconds;
-  return wanted > 0 ? wanted : 4.0 * cpu_limit(worker) + 10;
+  return wanted > 0 ? wanted : 4 * cpu_limit(worker) + 10;
 }
 
 static int has_checker(const struct llqi_worker *worker) {
@@ -222,13 +221,17 @@ static int send_in_process(struct llqi_worker *worker) {
 /* The program's Python is there: limits first, then the program. */
 static int confine(struct llqi_worker *worker) {
   const struct llqi_worker_settings *settings = worker->settings;
-  struct llqi_limits limits = {cpu_limit(worker), settings->memory_bytes};
+  /* The kernel's limit is coarse, and some 20 % off on a busy machine: it is
+     a backstop for step_cpu(). */
+  struct llqi_limits limits = {(unsigned)(1.5 * cpu_limit(worker)) + 2,
+                               settings->memory_bytes};
   if (limits.memory_bytes == 0)
     limits.memory_bytes = MEMORY_DEFAULT;
   LLQ_TRY(llqi_process_confine(&worker->program, &limits));
   worker->n_failed_starts = 0;
   worker->stage = LLQI_STAGE_LOADING;
   worker->deadline = llqi_clock() + wall_limit(worker);
+  worker->cpu_due = llqi_clock() + 0.5 * cpu_limit(worker);
   if (!has_checker(worker))
     return send_in_process(worker);
   const char *name = worker->job->task->entry_point;
@@ -404,6 +407,32 @@ static int step_deadline(struct llqi_worker *worker) {
   return conclude_with(worker, LLQI_REASON_TIME, "");
 }
 
+static int runs_program(const struct llqi_worker *worker) {
+  return worker->stage == LLQI_STAGE_LOADING ||
+         worker->stage == LLQI_STAGE_CHECKING ||
+         worker->stage == LLQI_STAGE_CALLING;
+}
+
+/* Looks again after half of what is left, since threads may use it faster
+   than the clock goes. */
+static int step_cpu(struct llqi_worker *worker) {
+  double now = llqi_clock();
+  if (now < worker->cpu_due)
+    return LLQ_OK;
+  double left = cpu_limit(worker) - llqi_process_cpu(&worker->program);
+  worker->cpu_due = now + fmax(0.5 * left, 5e-3);
+  if (left > 0)
+    return LLQ_OK;
+  if (worker->stage == LLQI_STAGE_CHECKING)
+    drop_checker(worker);
+  return conclude_with(worker, LLQI_REASON_TIME, "");
+}
+
+double llqi_worker_due(const struct llqi_worker *worker) {
+  return runs_program(worker) ? fmin(worker->deadline, worker->cpu_due)
+                              : worker->deadline;
+}
+
 static int awaits_program(const struct llqi_worker *worker) {
   return worker->stage == LLQI_STAGE_STARTING ||
          worker->stage == LLQI_STAGE_LOADING ||
@@ -438,6 +467,8 @@ int llqi_worker_step(struct llqi_worker *worker) {
     LLQ_TRY(hung_up(worker));
   if (worker->stage == LLQI_STAGE_ENDING)
     return step_ending(worker);
+  if (runs_program(worker))
+    LLQ_TRY(step_cpu(worker));
   if (worker->stage != LLQI_STAGE_DONE && llqi_clock() > worker->deadline)
     return step_deadline(worker);
   return LLQ_OK;

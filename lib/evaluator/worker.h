@@ -45,7 +45,9 @@ struct llqi_worker {
   int checker_ready;    /* it has said hello */
   int is_checking;      /* it has the job, and is not done with it */
   int n_failed_starts;  /* in a row */
-  double started, deadline;
+  double started;
+  double deadline; /* of this stage, or of the program as a whole */
+  double cpu_due;  /* when to look at the program's CPU time */
   struct llqi_verdict verdict;
 };
 
@@ -66,6 +68,9 @@ int llqi_worker_step(struct llqi_worker *worker);
 
 /* Adds what to poll for to events[]; returns how many, at most 4. */
 int llqi_worker_events(const struct llqi_worker *worker, struct pollfd *events);
+
+/* When to step it even if no event comes. */
+double llqi_worker_due(const struct llqi_worker *worker);
 
 void llqi_worker_close(struct llqi_worker *worker);
 

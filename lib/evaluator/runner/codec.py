@@ -4,7 +4,7 @@
 # make nothing but plain data.
 from posix import _exit, closerange, read, write
 
-SIZE_MAX = 8 << 20  # of one value
+SIZE_MAX = 30 << 20  # of one value
 DEPTH_MAX = 100
 
 
@@ -125,13 +125,13 @@ def decode(data):
 
 
 def receive_bytes(n):
-    data = b""
+    data = bytearray()
     while len(data) < n:
         piece = read(3, min(n - len(data), 1 << 20))
         if not piece:
             _exit(0)
         data += piece
-    return data
+    return bytes(data)
 
 
 # A frame: payload size (4 bytes), kind (1 byte), payload.
@@ -141,7 +141,7 @@ def receive():
 
 
 def send(kind, payload):
-    data = len(payload).to_bytes(4, "big") + kind + payload
+    data = memoryview(len(payload).to_bytes(4, "big") + kind + payload)
     while data:
         data = data[write(3, data):]
 
