@@ -65,6 +65,7 @@ tests_support_rtn_values_LDADD = libllqi.la
 check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
 script_tests =
+script_tests += tests/oracle_forward.py
 script_tests += tests/oracle_quantizer.py
 script_tests += tests/oracle_statistics.py
 script_tests += tests/oracle_tokenizer.py
