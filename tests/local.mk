@@ -14,6 +14,8 @@ tests_of_internals = \
 	tests/test_model \
 	tests/test_forward \
 	tests/test_generator \
+	tests/test_generator_failures \
+	tests/test_generator_text \
 	tests/test_quantizer \
 	tests/test_perplexity \
 	tests/test_protocol \
@@ -66,6 +68,7 @@ check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
 script_tests =
 script_tests += tests/oracle_forward.py
+script_tests += tests/oracle_generator.py
 script_tests += tests/oracle_quantizer.py
 script_tests += tests/oracle_statistics.py
 script_tests += tests/oracle_tokenizer.py
@@ -88,6 +91,10 @@ api_ldadd = libtestsupport.la libllq.la $(CHECK_LIBS)
 LDADD = $(internal_ldadd)
 endif
 tests_test_generator_SOURCES = tests/test_generator.c $(generating)
+tests_test_generator_failures_SOURCES = \
+	tests/test_generator_failures.c $(generating)
+tests_test_generator_text_SOURCES = \
+	tests/test_generator_text.c $(generating)
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)

@@ -27,10 +27,12 @@ static void tear_down(void) {
 }
 
 /* Sequences are numbered from 0 in the order of submission. */
-static int run_all(int32_t n_sequences, int32_t n_chunk, struct outcome *outcomes) {
+static int run_all(int32_t n_sequences, int32_t n_chunk,
+                   struct outcome *outcomes) {
   int64_t sequences[N_JOBS];
   struct job last;
-  llq_generator *generator = open_generator(backend, model, n_sequences, n_chunk);
+  llq_generator *generator =
+      open_generator(backend, model, n_sequences, n_chunk);
   submit_jobs(generator, 0, N_JOBS, sequences);
   ck_assert_llq_ok(llq_generator_run(generator));
   mixed_job(N_JOBS - 1, &last);
@@ -67,13 +69,14 @@ START_TEST(samples_of_a_shared_prompt_equal_prompts_of_their_own) {
   job.sampling.n_tokens_max = 30;
   for (int l = 0; l < 6; l++) {
     int64_t shared, own[5];
-    llq_generator *generator = open_generator(backend, model, l % 2 ? 2 : 8, 50);
+    llq_generator *generator =
+        open_generator(backend, model, l % 2 ? 2 : 8, 50);
     job.sampling.stream = 100;
-    ck_assert_llq_ok(
-        llq_generator_submit(generator, job.ids, lengths[l], &job.sampling, 5, &shared));
+    ck_assert_llq_ok(llq_generator_submit(generator, job.ids, lengths[l],
+                                          &job.sampling, 5, &shared));
     for (int i = 0; i < 5; i++, job.sampling.stream++)
-      ck_assert_llq_ok(
-          llq_generator_submit(generator, job.ids, lengths[l], &job.sampling, 1, &own[i]));
+      ck_assert_llq_ok(llq_generator_submit(generator, job.ids, lengths[l],
+                                            &job.sampling, 1, &own[i]));
     ck_assert_llq_ok(llq_generator_run(generator));
     for (int i = 0; i < 5; i++) {
       get_outcome(generator, shared + i, &found[i]);
@@ -96,13 +99,14 @@ START_TEST(a_sequence_can_be_taken_up_where_it_was_left) {
   job.sampling.temperature = 0.8;
   job.sampling.n_tokens_max = 40;
   job.sampling.end_ids = job.ids;
-  ck_assert_llq_ok(llq_generator_submit(generator, job.ids, job.n_ids, &job.sampling, 1, &whole));
+  ck_assert_llq_ok(llq_generator_submit(generator, job.ids, job.n_ids,
+                                        &job.sampling, 1, &whole));
   ck_assert_llq_ok(llq_generator_run(generator));
   get_outcome(generator, whole, &expected[0]);
   memcpy(job.ids + job.n_ids, expected[0].ids, 15 * sizeof(int32_t));
   job.sampling.n_tokens_max = 25;
-  ck_assert_llq_ok(
-      llq_generator_submit(generator, job.ids, job.n_ids + 15, &job.sampling, 1, &rest));
+  ck_assert_llq_ok(llq_generator_submit(generator, job.ids, job.n_ids + 15,
+                                        &job.sampling, 1, &rest));
   ck_assert_llq_ok(llq_generator_run(generator));
   get_outcome(generator, rest, &found[0]);
   ck_assert_uint_eq(found[0].n_ids, 25);
@@ -129,14 +133,16 @@ START_TEST(greedy_tokens_and_margins_are_those_of_the_logits) {
   struct job job;
   int64_t sequence;
   mixed_job(4, &job);
-  job.sampling =
-      (llq_sampling){.struct_size = sizeof job.sampling, .n_tokens_max = 60, .end_ids = job.ids};
-  ck_assert_llq_ok(
-      llq_generator_submit(generator, job.ids, job.n_ids, &job.sampling, 1, &sequence));
+  job.sampling = (llq_sampling){.struct_size = sizeof job.sampling,
+                                .n_tokens_max = 60,
+                                .end_ids = job.ids};
+  ck_assert_llq_ok(llq_generator_submit(generator, job.ids, job.n_ids,
+                                        &job.sampling, 1, &sequence));
   ck_assert_llq_ok(llq_generator_run(generator));
   get_outcome(generator, sequence, &found[0]);
   memcpy(job.ids + job.n_ids, found[0].ids, 60 * sizeof(int32_t));
-  ck_assert_llq_ok(llq_generator_logits(generator, job.ids, job.n_ids + 60, logits));
+  ck_assert_llq_ok(
+      llq_generator_logits(generator, job.ids, job.n_ids + 60, logits));
   double least = INFINITY, margin;
   int at = -1;
   for (int i = 0; i < 60; i++) {
@@ -184,8 +190,10 @@ START_TEST(any_of_several_end_tokens_ends_a_sequence) {
   struct job job;
   int64_t first;
   mixed_job(2, &job);
-  job.sampling = (llq_sampling){.struct_size = sizeof job.sampling, .temperature = 1};
-  ck_assert_llq_ok(llq_generator_submit(generator, job.ids, 10, &job.sampling, 20, &first));
+  job.sampling =
+      (llq_sampling){.struct_size = sizeof job.sampling, .temperature = 1};
+  ck_assert_llq_ok(
+      llq_generator_submit(generator, job.ids, 10, &job.sampling, 20, &first));
   ck_assert_llq_ok(llq_generator_run(generator));
   int n_ended[2] = {0};
   for (int i = 0; i < 20; i++) {
@@ -213,7 +221,8 @@ START_TEST(no_end_tokens_means_until_the_context_is_full) {
   sampling.end_ids = &id; /* n_end_ids is 0: none */
   ck_assert_llq_ok(llq_generator_submit(generator, &id, 1, &sampling, 1, &all));
   sampling.n_tokens_max = 12;
-  ck_assert_llq_ok(llq_generator_submit(generator, &id, 1, &sampling, 1, &some));
+  ck_assert_llq_ok(
+      llq_generator_submit(generator, &id, 1, &sampling, 1, &some));
   ck_assert_llq_ok(llq_generator_run(generator));
   get_outcome(generator, all, &found[0]);
   get_outcome(generator, some, &found[1]);
@@ -255,13 +264,15 @@ START_TEST(sequences_may_be_cancelled_and_released_at_any_step) {
       ck_assert_int_lt(i - first, n);
       if (found[0].stop_reason == LLQ_STOP_CANCELLED) {
         ck_assert_int_eq(i, cancelled);
-        ck_assert_mem_eq(found[0].ids, whole->ids, found[0].n_ids * sizeof(int32_t));
+        ck_assert_mem_eq(found[0].ids, whole->ids,
+                         found[0].n_ids * sizeof(int32_t));
       } else {
         expect_same(whole, &found[0], (int)i);
       }
       llq_generator_release(generator, i);
     }
-    ck_assert_llq_ok(llq_generator_logits(generator, ids, TINY_CONTEXT, logits));
+    ck_assert_llq_ok(
+        llq_generator_logits(generator, ids, TINY_CONTEXT, logits));
   }
   llq_generator_close(generator);
 }

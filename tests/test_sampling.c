@@ -12,7 +12,8 @@
 #define N 8
 
 /* Log-probabilities of this distribution: any temperature-1 draw has it. */
-static const double probabilities[N] = {0.05, 0.30, 0.02, 0.20, 0.08, 0.20, 0.10, 0.05};
+static const double probabilities[N] = {0.05, 0.30, 0.02, 0.20,
+                                        0.08, 0.20, 0.10, 0.05};
 static float logits[N];
 static struct llqi_sampler sampler;
 
@@ -52,12 +53,14 @@ static void check_kept(const llq_sampling *sampling, const char *kept) {
   shares(sampling, share);
   for (int i = 0; i < N; i++) {
     int is_kept = strchr(kept, '0' + i) != NULL;
-    expected[i] = is_kept ? pow(probabilities[i], 1 / sampling->temperature) : 0;
+    expected[i] =
+        is_kept ? pow(probabilities[i], 1 / sampling->temperature) : 0;
     sum += expected[i];
   }
   for (int i = 0; i < N; i++)
-    ck_assert_msg(fabs(share[i] - expected[i] / sum) < 3e-5, "token %d: drawn %g, expected %g", i,
-                  share[i], expected[i] / sum);
+    ck_assert_msg(fabs(share[i] - expected[i] / sum) < 3e-5,
+                  "token %d: drawn %g, expected %g", i, share[i],
+                  expected[i] / sum);
 }
 
 START_TEST(greedy_takes_the_smaller_id_on_a_tie) {
@@ -145,9 +148,10 @@ START_TEST(top_p_keeps_the_fewest_that_reach_p) {
   static const struct {
     double p;
     const char *kept;
-  } cases[] = {{0.001, "1"},     {0.29, "1"},       {0.31, "13"},       {0.49, "13"},
-               {0.51, "135"},    {0.69, "135"},     {0.79, "1356"},     {0.81, "13456"},
-               {0.89, "013456"}, {0.94, "0134567"}, {0.985, "01234567"}};
+  } cases[] = {{0.001, "1"},      {0.29, "1"},        {0.31, "13"},
+               {0.49, "13"},      {0.51, "135"},      {0.69, "135"},
+               {0.79, "1356"},    {0.81, "13456"},    {0.89, "013456"},
+               {0.94, "0134567"}, {0.985, "01234567"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     llq_sampling sampling = {.temperature = 1, .top_p = cases[i].p};
     check_kept(&sampling, cases[i].kept);
@@ -162,7 +166,8 @@ START_TEST(top_p_reached_exactly_keeps_no_more) {
   llqi_logits_top(logits, N, &top);
   llq_sampling sampling = {.temperature = 1, .top_p = 0.5};
   for (int i = 0; i < 1000; i++)
-    ck_assert_int_eq(llqi_sample(&sampler, logits, &top, &sampling, i / 1000.0), i / 250);
+    ck_assert_int_eq(llqi_sample(&sampler, logits, &top, &sampling, i / 1000.0),
+                     i / 250);
 }
 END_TEST
 
@@ -220,7 +225,8 @@ START_TEST(filters_agree_with_a_full_sort_on_large_rows) {
       int32_t id = llqi_sample(&large, row, &top, &sampling, (j + 0.5) / 50);
       int n_before = 0; /* tokens that rank before it */
       for (int i = 0; i < LARGE; i++)
-        n_before += weight[i] > weight[id] || (weight[i] == weight[id] && i < id);
+        n_before +=
+            weight[i] > weight[id] || (weight[i] == weight[id] && i < id);
       ck_assert_int_lt(n_before, k);
     }
   }
@@ -263,7 +269,8 @@ START_TEST(wrong_numbers_are_named) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     llqi_error_clear();
-    ck_assert_llq_fails(llqi_sampling_check(&cases[i].sampling), LLQ_ERROR_ARGUMENT, cases[i].name);
+    ck_assert_llq_fails(llqi_sampling_check(&cases[i].sampling),
+                        LLQ_ERROR_ARGUMENT, cases[i].name);
   }
 }
 END_TEST

@@ -22,7 +22,10 @@ static void tear_down(void) {
 static void use(const char *a, const char *b) {
   const char *strings[] = {a, b};
   llqi_stops_free(&stops);
-  ck_assert_llq_ok(llqi_stops_copy(&stops, strings, a == NULL ? 0 : b == NULL ? 1 : 2));
+  ck_assert_llq_ok(llqi_stops_copy(&stops, strings,
+                                   a == NULL   ? 0
+                                   : b == NULL ? 1
+                                               : 2));
 }
 
 static int add(const char *bytes) {
@@ -135,7 +138,8 @@ static size_t cut_of(const char *whole, size_t n) {
     size_t best = 0;
     for (size_t i = 0; i < stops.n; i++)
       if (stops.lengths[i] <= end && stops.lengths[i] > best &&
-          memcmp(whole + end - stops.lengths[i], stops.strings[i], stops.lengths[i]) == 0)
+          memcmp(whole + end - stops.lengths[i], stops.strings[i],
+                 stops.lengths[i]) == 0)
         best = stops.lengths[i];
     if (best > 0)
       return end - best;
@@ -197,7 +201,8 @@ START_TEST(stop_strings_that_cannot_be_are_refused) {
   ck_assert_llq_fails(llqi_stops_copy(&stops, null, 1), LLQ_ERROR_ARGUMENT,
                       "stop string 0 is NULL");
   llqi_error_clear();
-  ck_assert_llq_fails(llqi_stops_copy(&stops, NULL, 1), LLQ_ERROR_ARGUMENT, "stops is NULL");
+  ck_assert_llq_fails(llqi_stops_copy(&stops, NULL, 1), LLQ_ERROR_ARGUMENT,
+                      "stops is NULL");
 }
 END_TEST
 
@@ -222,7 +227,8 @@ Suite *test_suite(void) {
   tcase_add_test(tests, the_beginning_of_a_stop_string_is_held_back);
   tcase_add_test(tests, held_text_comes_out_when_the_sequence_ends);
   tcase_add_test(tests, a_stop_string_may_begin_inside_a_failed_match);
-  tcase_add_test(tests, the_first_complete_stop_string_counts_and_then_the_longest);
+  tcase_add_test(tests,
+                 the_first_complete_stop_string_counts_and_then_the_longest);
   tcase_add_test(tests, a_character_is_never_split);
   tcase_add_test(tests, what_is_not_utf8_becomes_replacement_characters);
   tcase_add_test(tests, a_stop_string_may_contain_characters_that_tokens_split);

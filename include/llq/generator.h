@@ -49,8 +49,9 @@ typedef struct llq_sampling {
   int32_t n_tokens_max;   /**< tokens to generate; 0 = until the context is full */
   uint64_t seed;          /**< of the draws */
   uint64_t stream;        /**< which draws of the seed: sequences with equal seed
-                               and stream draw the same numbers; sample i of a
-                               prompt uses stream + i */
+                               and stream draw the same numbers at the same
+                               position, prompt included; sample i of a prompt
+                               uses stream + i */
   const char *const *stops; /**< n_stops strings that end a sequence; the text is
                                cut before the first that occurs. Copied. */
   size_t n_stops;         /**< 0 = none */
@@ -75,7 +76,8 @@ typedef struct llq_generation {
   const int32_t *ids;   /**< n_ids generated tokens, an end token included */
   size_t n_ids;
   const char *text;     /**< n_bytes bytes and a NUL: whole characters, cut at a
-                             stop string, no special tokens. While the sequence
+                             stop string, without special tokens and without
+                             the end token's text. While the sequence
                              runs, text that may yet turn out to be part of a
                              stop string is held back. */
   size_t n_bytes;
@@ -119,7 +121,10 @@ LLQ_API int llq_generator_submit(llq_generator *generator, const int32_t *ids,
 /** Runs the model once: a chunk of a prompt, or one token of each sequence.
  *  @param progress  in sequences ended; NULL if not wanted
  *  @return #LLQ_MORE; #LLQ_OK when no sequence is left to run;
- *          #LLQ_ERROR_DEVICE, #LLQ_ERROR_MEMORY. */
+ *          #LLQ_ERROR_DEVICE, #LLQ_ERROR_MEMORY; #LLQ_ERROR_FORMAT naming the
+ *          sequence whose logits are not numbers, because a weight is wrong:
+ *          cancel it to go on with the others. A step that failed may be
+ *          repeated, with the same outcome. */
 LLQ_API int llq_generator_step(llq_generator *generator,
                                llq_progress *progress);
 

@@ -6,17 +6,19 @@
 #include "base/alloc.h"
 #include "base/status.h"
 
-int llqi_batch_open(struct llqi_batch *batch, int n_rows_max, int n_segments_max, int n_pages_max) {
-  *batch = (struct llqi_batch){
-      .n_rows_max = n_rows_max, .n_segments_max = n_segments_max, .n_pages_max = n_pages_max};
+int llqi_batch_open(struct llqi_batch *batch, int n_rows_max,
+                    int n_segments_max, int n_pages_max) {
+  *batch = (struct llqi_batch){.n_rows_max = n_rows_max,
+                               .n_segments_max = n_segments_max,
+                               .n_pages_max = n_pages_max};
   size_t n_rows = (size_t)n_rows_max, n_segments = (size_t)n_segments_max;
   batch->ids = llqi_array(n_rows, sizeof *batch->ids);
   batch->logit_rows = llqi_array(n_rows, sizeof *batch->logit_rows);
   batch->segments = llqi_array(n_segments, sizeof *batch->segments);
   batch->owners = llqi_array(n_segments, sizeof *batch->owners);
   batch->pages = llqi_array((size_t)n_pages_max, sizeof *batch->pages);
-  if (batch->ids == NULL || batch->logit_rows == NULL || batch->segments == NULL ||
-      batch->owners == NULL || batch->pages == NULL)
+  if (batch->ids == NULL || batch->logit_rows == NULL ||
+      batch->segments == NULL || batch->owners == NULL || batch->pages == NULL)
     return LLQ_ERROR_MEMORY;
   llqi_batch_clear(batch);
   return LLQ_OK;
@@ -32,21 +34,24 @@ void llqi_batch_close(struct llqi_batch *batch) {
 }
 
 void llqi_batch_clear(struct llqi_batch *batch) {
-  batch->view =
-      (llq_batch){.segments = batch->segments, .pages = batch->pages, .page_size = LLQI_PAGE_SIZE};
+  batch->view = (llq_batch){.segments = batch->segments,
+                            .pages = batch->pages,
+                            .page_size = LLQI_PAGE_SIZE};
   batch->n_logit_rows = 0;
 }
 
-void llqi_batch_add(struct llqi_batch *batch, const int32_t *ids, int n, int32_t position,
-                    const struct llqi_page_table *table) {
+void llqi_batch_add(struct llqi_batch *batch, const int32_t *ids, int n,
+                    int32_t position, const struct llqi_page_table *table) {
   llq_batch *view = &batch->view;
   int n_pages = llqi_pages_for(position + n);
-  batch->segments[view->n_segments++] = (llq_segment){.first_row = view->n_rows,
-                                                      .n_rows = n,
-                                                      .first_position = position,
-                                                      .first_page = view->n_pages_listed};
+  batch->segments[view->n_segments++] =
+      (llq_segment){.first_row = view->n_rows,
+                    .n_rows = n,
+                    .first_position = position,
+                    .first_page = view->n_pages_listed};
   memcpy(batch->ids + view->n_rows, ids, (size_t)n * sizeof *ids);
-  memcpy(batch->pages + view->n_pages_listed, table->pages, (size_t)n_pages * sizeof *table->pages);
+  memcpy(batch->pages + view->n_pages_listed, table->pages,
+         (size_t)n_pages * sizeof *table->pages);
   view->n_rows += n;
   view->n_pages_listed += n_pages;
 }

@@ -27,13 +27,14 @@ struct llqi_batch {
   int n_logit_rows;
 };
 
-int llqi_batch_open(struct llqi_batch *batch, int n_rows_max, int n_segments_max, int n_pages_max);
+int llqi_batch_open(struct llqi_batch *batch, int n_rows_max,
+                    int n_segments_max, int n_pages_max);
 void llqi_batch_close(struct llqi_batch *batch);
 void llqi_batch_clear(struct llqi_batch *batch);
 
 /* Adds n tokens of a sequence from a position on; `table` covers them. */
-void llqi_batch_add(struct llqi_batch *batch, const int32_t *ids, int n, int32_t position,
-                    const struct llqi_page_table *table);
+void llqi_batch_add(struct llqi_batch *batch, const int32_t *ids, int n,
+                    int32_t position, const struct llqi_page_table *table);
 
 /* Says whose the last segment is; `wanted`: its last row's logits are. */
 void llqi_batch_own(struct llqi_batch *batch, struct llqi_sequence *sequence,

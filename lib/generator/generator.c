@@ -27,27 +27,33 @@ struct llq_generator {
   int64_t n_submitted; /* also the next sequence's number */
 };
 
-static int read_compute(const llq_backend *backend, const char *name, int *compute) {
+static int read_compute(const llq_backend *backend, const char *name,
+                        int *compute) {
   if (name == NULL)
     name = llqi_backend_is_host(backend) ? "f32" : "bf16";
-  *compute = strcmp(name, "f32") == 0 ? LLQ_F32 : strcmp(name, "bf16") == 0 ? LLQ_BF16 : 0;
+  *compute = strcmp(name, "f32") == 0    ? LLQ_F32
+             : strcmp(name, "bf16") == 0 ? LLQ_BF16
+                                         : 0;
   LLQ_REQUIRE(*compute != 0, "compute is '%s'; expected f32 or bf16", name);
   return LLQ_OK;
 }
 
 static int read_options(const llq_backend *backend, const llq_model *model,
-                        const llq_generator_options *given, struct llqi_scheduler_options *out) {
+                        const llq_generator_options *given,
+                        struct llqi_scheduler_options *out) {
   llq_generator_options o;
   LLQ_TRY(llqi_options_copy(&o, sizeof o, given, "generator options"));
   LLQ_TRY(read_compute(backend, o.compute, &out->compute));
   int64_t n_positions = model->config.n_context;
-  int64_t n_default = n_positions < DEFAULT_CONTEXT ? n_positions : DEFAULT_CONTEXT;
+  int64_t n_default =
+      n_positions < DEFAULT_CONTEXT ? n_positions : DEFAULT_CONTEXT;
   int64_t n_context = o.n_context != 0 ? o.n_context : n_default;
   LLQ_REQUIRE(n_context >= 2 && n_context <= n_positions,
-              "n_context is %lld; this model takes 2 to %lld", (long long)n_context,
-              (long long)n_positions);
+              "n_context is %lld; this model takes 2 to %lld",
+              (long long)n_context, (long long)n_positions);
   LLQ_REQUIRE(o.n_sequences >= 0 && o.n_sequences <= MOST_SEQUENCES,
-              "n_sequences is %d; expected 0 to %d", o.n_sequences, MOST_SEQUENCES);
+              "n_sequences is %d; expected 0 to %d", o.n_sequences,
+              MOST_SEQUENCES);
   LLQ_REQUIRE(o.n_chunk >= 0, "n_chunk is %d; expected 0 or more", o.n_chunk);
   int32_t n_chunk = o.n_chunk > 0 ? o.n_chunk : DEFAULT_CHUNK;
   out->n_context = (int32_t)n_context;
@@ -80,13 +86,15 @@ static int open_parts(llq_generator *g, llq_backend *backend,
                                    .has_tokenizer = tokenizer != NULL,
                                    .end_ids = g->end_ids,
                                    .n_end_ids = n_end_ids};
-  return llqi_scheduler_open(&g->scheduler, backend, g->model, tokenizer, &scheduler_options);
+  return llqi_scheduler_open(&g->scheduler, backend, g->model, tokenizer,
+                             &scheduler_options);
 }
 
-int llq_generator_open(llq_generator **out, llq_backend *backend, llq_model *model,
-                       const llq_generator_options *options) {
+int llq_generator_open(llq_generator **out, llq_backend *backend,
+                       llq_model *model, const llq_generator_options *options) {
   llqi_error_clear();
-  LLQ_REQUIRE(out != NULL && backend != NULL && model != NULL, "out, backend or model is NULL");
+  LLQ_REQUIRE(out != NULL && backend != NULL && model != NULL,
+              "out, backend or model is NULL");
   llq_generator *g = llqi_calloc(1, sizeof *g);
   if (g == NULL)
     return LLQ_ERROR_MEMORY;
@@ -133,7 +141,8 @@ static int make_room(llq_generator *g, size_t n_more) {
   if (wanted <= g->capacity)
     return LLQ_OK;
   size_t capacity = wanted > 2 * g->capacity ? wanted : 2 * g->capacity;
-  struct llqi_sequence **grown = llqi_resize(g->sequences, capacity, sizeof *grown);
+  struct llqi_sequence **grown =
+      llqi_resize(g->sequences, capacity, sizeof *grown);
   if (grown == NULL)
     return LLQ_ERROR_MEMORY;
   g->sequences = grown;
@@ -142,11 +151,13 @@ static int make_room(llq_generator *g, size_t n_more) {
 }
 
 /* Makes the sequences of a request, behind those that there are. */
-static int open_samples(llq_generator *g, struct llqi_request *request, int32_t n_samples) {
+static int open_samples(llq_generator *g, struct llqi_request *request,
+                        int32_t n_samples) {
   LLQ_TRY(make_room(g, (size_t)n_samples));
   struct llqi_sequence **samples = g->sequences + g->n_sequences;
   for (int32_t i = 0; i < n_samples; i++) {
-    int status = llqi_sequence_open(&samples[i], request, i, g->limits.n_context);
+    int status =
+        llqi_sequence_open(&samples[i], request, i, g->limits.n_context);
     if (status < 0) {
       while (i-- > 0)
         llqi_sequence_close(samples[i], NULL);
@@ -158,7 +169,8 @@ static int open_samples(llq_generator *g, struct llqi_request *request, int32_t 
 }
 
 int llq_generator_submit(llq_generator *g, const int32_t *ids, size_t n_ids,
-                         const llq_sampling *sampling, int32_t n_samples, int64_t *first) {
+                         const llq_sampling *sampling, int32_t n_samples,
+                         int64_t *first) {
   llqi_error_clear();
   LLQ_REQUIRE(n_samples >= 1, "n_samples is %d; expected 1 or more", n_samples);
   LLQ_REQUIRE(first != NULL, "first is NULL");
@@ -219,7 +231,8 @@ static size_t find(const llq_generator *g, int64_t number) {
 }
 
 /* NULL, with the message set, if there is no such sequence. */
-static struct llqi_sequence *get_sequence(const llq_generator *g, int64_t number) {
+static struct llqi_sequence *get_sequence(const llq_generator *g,
+                                          int64_t number) {
   size_t at = find(g, number);
   if (at < g->n_sequences)
     return g->sequences[at];
@@ -227,7 +240,8 @@ static struct llqi_sequence *get_sequence(const llq_generator *g, int64_t number
   return NULL;
 }
 
-int llq_generator_get(const llq_generator *g, int64_t number, llq_generation *generation) {
+int llq_generator_get(const llq_generator *g, int64_t number,
+                      llq_generation *generation) {
   llqi_error_clear();
   LLQ_REQUIRE(generation != NULL, "generation is NULL");
   const struct llqi_sequence *sequence = get_sequence(g, number);
@@ -254,12 +268,15 @@ void llq_generator_release(llq_generator *g, int64_t number) {
     return;
   forget(g, g->sequences[at]);
   g->n_sequences--;
-  memmove(g->sequences + at, g->sequences + at + 1, (g->n_sequences - at) * sizeof *g->sequences);
+  memmove(g->sequences + at, g->sequences + at + 1,
+          (g->n_sequences - at) * sizeof *g->sequences);
 }
 
-int llq_generator_logits(llq_generator *g, const int32_t *ids, size_t n_ids, float *logits) {
+int llq_generator_logits(llq_generator *g, const int32_t *ids, size_t n_ids,
+                         float *logits) {
   llqi_error_clear();
   LLQ_REQUIRE(logits != NULL, "logits is NULL");
-  LLQ_TRY(llqi_check_ids(ids, n_ids, (size_t)g->limits.n_context, g->limits.n_vocab));
+  LLQ_TRY(llqi_check_ids(ids, n_ids, (size_t)g->limits.n_context,
+                         g->limits.n_vocab));
   return llqi_scheduler_logits(&g->scheduler, ids, (int32_t)n_ids, logits);
 }

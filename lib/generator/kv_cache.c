@@ -7,7 +7,8 @@
 #include "base/status.h"
 #include "tensor/dtype.h"
 
-static int open_layer(struct llqi_kv_cache *cache, llq_kv *layer, size_t n_bytes) {
+static int open_layer(struct llqi_kv_cache *cache, llq_kv *layer,
+                      size_t n_bytes) {
   LLQ_TRY(llqi_memory_alloc(cache->backend, n_bytes, &layer->keys));
   return llqi_memory_alloc(cache->backend, n_bytes, &layer->values);
 }
@@ -25,15 +26,17 @@ static int open_pages(struct llqi_kv_cache *cache) {
 }
 
 int llqi_kv_cache_open(struct llqi_kv_cache *cache, llq_backend *backend,
-                       const struct llqi_config *config, int dtype, int n_pages) {
+                       const struct llqi_config *config, int dtype,
+                       int n_pages) {
   *cache = (struct llqi_kv_cache){.backend = backend, .n_pages = n_pages};
   LLQ_TRY(open_pages(cache));
   cache->layers = llqi_calloc((size_t)config->n_layers, sizeof *cache->layers);
   if (cache->layers == NULL)
     return LLQ_ERROR_MEMORY;
   cache->n_layers = (int)config->n_layers;
-  size_t n_bytes = (size_t)n_pages * LLQI_PAGE_SIZE * (size_t)config->n_kv_heads *
-                   (size_t)config->head_size * llqi_dtype_size(dtype);
+  size_t n_bytes = (size_t)n_pages * LLQI_PAGE_SIZE *
+                   (size_t)config->n_kv_heads * (size_t)config->head_size *
+                   llqi_dtype_size(dtype);
   for (int i = 0; i < cache->n_layers; i++) {
     cache->layers[i] = (llq_kv){.dtype = dtype,
                                 .n_pages = n_pages,
@@ -67,12 +70,14 @@ static void drop_page(struct llqi_kv_cache *cache, int32_t page) {
     cache->free_pages[cache->n_free++] = page;
 }
 
-void llqi_pages_unpromise(struct llqi_kv_cache *cache, struct llqi_page_table *table) {
+void llqi_pages_unpromise(struct llqi_kv_cache *cache,
+                          struct llqi_page_table *table) {
   cache->n_promised -= table->n_promised;
   table->n_promised = 0;
 }
 
-void llqi_page_table_close(struct llqi_kv_cache *cache, struct llqi_page_table *table) {
+void llqi_page_table_close(struct llqi_kv_cache *cache,
+                           struct llqi_page_table *table) {
   for (int i = 0; i < table->n_pages; i++)
     drop_page(cache, table->pages[i]);
   if (table->n_promised > 0)
@@ -81,7 +86,8 @@ void llqi_page_table_close(struct llqi_kv_cache *cache, struct llqi_page_table *
   *table = (struct llqi_page_table){0};
 }
 
-int llqi_pages_promise(struct llqi_kv_cache *cache, struct llqi_page_table *table, int n) {
+int llqi_pages_promise(struct llqi_kv_cache *cache,
+                       struct llqi_page_table *table, int n) {
   if (n > cache->n_free - cache->n_promised)
     return 0;
   cache->n_promised += n;
@@ -89,7 +95,8 @@ int llqi_pages_promise(struct llqi_kv_cache *cache, struct llqi_page_table *tabl
   return 1;
 }
 
-static void take_one(struct llqi_kv_cache *cache, struct llqi_page_table *table) {
+static void take_one(struct llqi_kv_cache *cache,
+                     struct llqi_page_table *table) {
   int32_t page = cache->free_pages[--cache->n_free];
   cache->references[page] = 1;
   cache->n_promised--;
@@ -109,8 +116,9 @@ static int copy_page(struct llqi_kv_cache *cache, int from, int to) {
   return LLQ_OK;
 }
 
-int llqi_pages_share(struct llqi_kv_cache *cache, const struct llqi_page_table *from,
-                     int64_t n_positions, struct llqi_page_table *to) {
+int llqi_pages_share(struct llqi_kv_cache *cache,
+                     const struct llqi_page_table *from, int64_t n_positions,
+                     struct llqi_page_table *to) {
   int n_full = llqi_full_pages(n_positions);
   if (n_full < llqi_pages_for(n_positions)) {
     int32_t copy = cache->free_pages[cache->n_free - 1];

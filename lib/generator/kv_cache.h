@@ -45,19 +45,23 @@ static inline int llqi_full_pages(int64_t n_positions) {
 
 /* dtype: LLQ_F32 or LLQ_BF16. Close it also when open failed. */
 int llqi_kv_cache_open(struct llqi_kv_cache *cache, llq_backend *backend,
-                       const struct llqi_config *config, int dtype, int n_pages);
+                       const struct llqi_config *config, int dtype,
+                       int n_pages);
 void llqi_kv_cache_close(struct llqi_kv_cache *cache);
 
 int llqi_page_table_open(struct llqi_page_table *table, int capacity);
 /* Gives back all pages and promises, and the table's own memory. The cache may
    be NULL for a table that has neither. */
-void llqi_page_table_close(struct llqi_kv_cache *cache, struct llqi_page_table *table);
+void llqi_page_table_close(struct llqi_kv_cache *cache,
+                           struct llqi_page_table *table);
 
 /* Promises n pages to a table. Returns 0, changing nothing, if there are not
    that many. */
-int llqi_pages_promise(struct llqi_kv_cache *cache, struct llqi_page_table *table, int n);
+int llqi_pages_promise(struct llqi_kv_cache *cache,
+                       struct llqi_page_table *table, int n);
 /* Takes back what was promised to a table. */
-void llqi_pages_unpromise(struct llqi_kv_cache *cache, struct llqi_page_table *table);
+void llqi_pages_unpromise(struct llqi_kv_cache *cache,
+                          struct llqi_page_table *table);
 
 /* Takes promised pages until the table covers n positions. */
 void llqi_pages_take(struct llqi_kv_cache *cache, struct llqi_page_table *table,
@@ -66,8 +70,9 @@ void llqi_pages_take(struct llqi_kv_cache *cache, struct llqi_page_table *table,
 /* Makes an empty table begin with the n positions of another: shares its full
    pages, copies the last one into a page promised to the table if it is not
    full. On failure the table is still empty. */
-int llqi_pages_share(struct llqi_kv_cache *cache, const struct llqi_page_table *from,
-                     int64_t n_positions, struct llqi_page_table *to);
+int llqi_pages_share(struct llqi_kv_cache *cache,
+                     const struct llqi_page_table *from, int64_t n_positions,
+                     struct llqi_page_table *to);
 
 /* Moves all pages of one table into another that is empty. */
 void llqi_pages_move(struct llqi_page_table *from, struct llqi_page_table *to);

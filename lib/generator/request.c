@@ -8,13 +8,14 @@
 #include "base/status.h"
 #include "generator/sampling.h"
 
-int llqi_check_ids(const int32_t *ids, size_t n_ids, size_t n_max, int32_t n_vocab) {
+int llqi_check_ids(const int32_t *ids, size_t n_ids, size_t n_max,
+                   int32_t n_vocab) {
   LLQ_REQUIRE(ids != NULL, "ids is NULL");
-  LLQ_REQUIRE(n_ids >= 1 && n_ids <= n_max, "the prompt has %zu tokens; expected 1 to %zu", n_ids,
-              n_max);
+  LLQ_REQUIRE(n_ids >= 1 && n_ids <= n_max,
+              "the prompt has %zu tokens; expected 1 to %zu", n_ids, n_max);
   for (size_t i = 0; i < n_ids; i++)
-    LLQ_REQUIRE(ids[i] >= 0 && ids[i] < n_vocab, "ids[%zu] is %d; expected 0 to %d", i, ids[i],
-                n_vocab - 1);
+    LLQ_REQUIRE(ids[i] >= 0 && ids[i] < n_vocab,
+                "ids[%zu] is %d; expected 0 to %d", i, ids[i], n_vocab - 1);
   return LLQ_OK;
 }
 
@@ -30,7 +31,8 @@ static int copy_ids(int32_t **out, const int32_t *ids, size_t n) {
   return LLQ_OK;
 }
 
-static int take_end_ids(struct llqi_request *request, const struct llqi_limits *limits) {
+static int take_end_ids(struct llqi_request *request,
+                        const struct llqi_limits *limits) {
   const int32_t *ids = request->sampling.end_ids;
   size_t n = request->sampling.n_end_ids;
   if (ids == NULL) {
@@ -39,13 +41,15 @@ static int take_end_ids(struct llqi_request *request, const struct llqi_limits *
     n = limits->n_end_ids;
   }
   for (size_t i = 0; i < n; i++)
-    LLQ_REQUIRE(ids[i] >= 0 && ids[i] < limits->n_vocab, "end_ids[%zu] is %d; expected 0 to %d", i,
-                ids[i], limits->n_vocab - 1);
+    LLQ_REQUIRE(ids[i] >= 0 && ids[i] < limits->n_vocab,
+                "end_ids[%zu] is %d; expected 0 to %d", i, ids[i],
+                limits->n_vocab - 1);
   request->n_end_ids = n;
   return copy_ids(&request->end_ids, ids, n);
 }
 
-static int take_sampling(struct llqi_request *request, const llq_sampling *sampling,
+static int take_sampling(struct llqi_request *request,
+                         const llq_sampling *sampling,
                          const struct llqi_limits *limits) {
   llq_sampling *ours = &request->sampling;
   LLQ_TRY(llqi_options_copy(ours, sizeof *ours, sampling, "sampling"));
@@ -56,9 +60,11 @@ static int take_sampling(struct llqi_request *request, const llq_sampling *sampl
   return take_end_ids(request, limits);
 }
 
-int llqi_request_open(struct llqi_request **out, const int32_t *ids, size_t n_ids,
-                      const llq_sampling *sampling, const struct llqi_limits *limits) {
-  LLQ_TRY(llqi_check_ids(ids, n_ids, (size_t)limits->n_context - 1, limits->n_vocab));
+int llqi_request_open(struct llqi_request **out, const int32_t *ids,
+                      size_t n_ids, const llq_sampling *sampling,
+                      const struct llqi_limits *limits) {
+  LLQ_TRY(llqi_check_ids(ids, n_ids, (size_t)limits->n_context - 1,
+                         limits->n_vocab));
   struct llqi_request *request = llqi_calloc(1, sizeof *request);
   if (request == NULL)
     return LLQ_ERROR_MEMORY;
@@ -67,7 +73,8 @@ int llqi_request_open(struct llqi_request **out, const int32_t *ids, size_t n_id
   if (status == LLQ_OK)
     status = copy_ids(&request->ids, ids, n_ids);
   if (status == LLQ_OK)
-    status = llqi_page_table_open(&request->table, llqi_pages_for(request->n_ids));
+    status =
+        llqi_page_table_open(&request->table, llqi_pages_for(request->n_ids));
   if (status < 0)
     llqi_request_close(request, NULL);
   else
@@ -75,7 +82,8 @@ int llqi_request_open(struct llqi_request **out, const int32_t *ids, size_t n_id
   return status;
 }
 
-void llqi_request_drop_prompt(struct llqi_request *request, struct llqi_kv_cache *cache) {
+void llqi_request_drop_prompt(struct llqi_request *request,
+                              struct llqi_kv_cache *cache) {
   llqi_page_table_close(cache, &request->table);
   llqi_free(request->ids);
   llqi_free(request->logits);
@@ -83,7 +91,8 @@ void llqi_request_drop_prompt(struct llqi_request *request, struct llqi_kv_cache
   request->logits = NULL;
 }
 
-void llqi_request_close(struct llqi_request *request, struct llqi_kv_cache *cache) {
+void llqi_request_close(struct llqi_request *request,
+                        struct llqi_kv_cache *cache) {
   llqi_request_drop_prompt(request, cache);
   llqi_stops_free(&request->stops);
   llqi_free(request->end_ids);

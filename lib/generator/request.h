@@ -38,15 +38,19 @@ struct llqi_limits {
 };
 
 /* Checks that ids are tokens, naming the first that is not. */
-int llqi_check_ids(const int32_t *ids, size_t n_ids, size_t n_max, int32_t n_vocab);
+int llqi_check_ids(const int32_t *ids, size_t n_ids, size_t n_max,
+                   int32_t n_vocab);
 
 /* Checks and copies what a caller submitted. */
-int llqi_request_open(struct llqi_request **out, const int32_t *ids, size_t n_ids,
-                      const llq_sampling *sampling, const struct llqi_limits *limits);
+int llqi_request_open(struct llqi_request **out, const int32_t *ids,
+                      size_t n_ids, const llq_sampling *sampling,
+                      const struct llqi_limits *limits);
 
 /* Frees prompt, pages and logits: when no sequence is left to begin. */
-void llqi_request_drop_prompt(struct llqi_request *request, struct llqi_kv_cache *cache);
-void llqi_request_close(struct llqi_request *request, struct llqi_kv_cache *cache);
+void llqi_request_drop_prompt(struct llqi_request *request,
+                              struct llqi_kv_cache *cache);
+void llqi_request_close(struct llqi_request *request,
+                        struct llqi_kv_cache *cache);
 
 int llqi_request_is_end(const struct llqi_request *request, int32_t id);
 

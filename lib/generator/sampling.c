@@ -45,10 +45,13 @@ void llqi_sampler_close(struct llqi_sampler *sampler) {
 int llqi_sampling_check(const llq_sampling *s) {
   LLQ_REQUIRE(s->temperature >= 0 && isfinite(s->temperature),
               "temperature is %g; expected 0 or more", s->temperature);
-  LLQ_REQUIRE(s->top_p >= 0 && s->top_p <= 1, "top_p is %g; expected 0 to 1", s->top_p);
-  LLQ_REQUIRE(s->min_p >= 0 && s->min_p <= 1, "min_p is %g; expected 0 to 1", s->min_p);
+  LLQ_REQUIRE(s->top_p >= 0 && s->top_p <= 1, "top_p is %g; expected 0 to 1",
+              s->top_p);
+  LLQ_REQUIRE(s->min_p >= 0 && s->min_p <= 1, "min_p is %g; expected 0 to 1",
+              s->min_p);
   LLQ_REQUIRE(s->top_k >= 0, "top_k is %d; expected 0 or more", s->top_k);
-  LLQ_REQUIRE(s->n_tokens_max >= 0, "n_tokens_max is %d; expected 0 or more", s->n_tokens_max);
+  LLQ_REQUIRE(s->n_tokens_max >= 0, "n_tokens_max is %d; expected 0 or more",
+              s->n_tokens_max);
   return LLQ_OK;
 }
 
@@ -57,7 +60,8 @@ static int precedes(const double *weights, int32_t a, int32_t b) {
   return weights[a] > weights[b] || (weights[a] == weights[b] && a < b);
 }
 
-static void sift_down(const double *weights, int32_t *heap, int32_t n, int32_t at) {
+static void sift_down(const double *weights, int32_t *heap, int32_t n,
+                      int32_t at) {
   int32_t id = heap[at];
   for (;;) {
     int32_t child = 2 * at + 1;
@@ -138,10 +142,12 @@ static void filter(struct llqi_sampler *s, const llq_sampling *sampling) {
         s->weights[i] = 0;
 }
 
-int32_t llqi_sample(struct llqi_sampler *s, const float *logits, const struct llqi_top *top,
-                    const llq_sampling *sampling, double u) {
+int32_t llqi_sample(struct llqi_sampler *s, const float *logits,
+                    const struct llqi_top *top, const llq_sampling *sampling,
+                    double u) {
   for (int32_t i = 0; i < s->n; i++)
-    s->weights[i] = exp(((double)logits[i] - (double)top->largest) / sampling->temperature);
+    s->weights[i] =
+        exp(((double)logits[i] - (double)top->largest) / sampling->temperature);
   filter(s, sampling);
   double target = u * sum_of_all(s), running = 0;
   int32_t id = top->id;

@@ -40,7 +40,8 @@ int llqi_sampling_check(const llq_sampling *sampling);
 
 /* Draws a token; u in [0, 1) is the only randomness. temperature > 0, and
    `top` is what llqi_logits_top() said of these logits. */
-int32_t llqi_sample(struct llqi_sampler *sampler, const float *logits, const struct llqi_top *top,
-                    const llq_sampling *sampling, double u);
+int32_t llqi_sample(struct llqi_sampler *sampler, const float *logits,
+                    const struct llqi_top *top, const llq_sampling *sampling,
+                    double u);
 
 #endif

@@ -12,11 +12,13 @@
    with the copy of a shared page each; less if the device has no room, but
    never less than one such sequence needs. */
 static int size_cache(llq_backend *backend, const struct llqi_config *config,
-                      const struct llqi_scheduler_options *options, int *n_pages) {
+                      const struct llqi_scheduler_options *options,
+                      int *n_pages) {
   int64_t least = llqi_pages_for(options->n_context) + 1;
   int64_t wanted = least * options->n_sequences;
-  int64_t page_bytes = 2 * config->n_layers * LLQI_PAGE_SIZE * config->n_kv_heads *
-                       config->head_size * (int64_t)llqi_dtype_size(options->compute);
+  int64_t page_bytes = 2 * config->n_layers * LLQI_PAGE_SIZE *
+                       config->n_kv_heads * config->head_size *
+                       (int64_t)llqi_dtype_size(options->compute);
   llq_device_info info = LLQ_DEVICE_INFO_INIT;
   LLQ_TRY(llq_backend_describe(backend, &info));
   int64_t fit = wanted;
@@ -26,29 +28,32 @@ static int size_cache(llq_backend *backend, const struct llqi_config *config,
     return llqi_fail(LLQ_ERROR_MEMORY,
                      "the keys and values of %d tokens take %lld bytes; %s has "
                      "%llu bytes free",
-                     options->n_context, (long long)(least * page_bytes), info.name,
-                     (unsigned long long)info.memory_free_bytes);
+                     options->n_context, (long long)(least * page_bytes),
+                     info.name, (unsigned long long)info.memory_free_bytes);
   int64_t n = fit < wanted ? fit : wanted;
-  LLQ_REQUIRE(n * LLQI_PAGE_SIZE <= INT32_MAX, "%d sequences of %d tokens are too many",
-              options->n_sequences, options->n_context);
+  LLQ_REQUIRE(n * LLQI_PAGE_SIZE <= INT32_MAX,
+              "%d sequences of %d tokens are too many", options->n_sequences,
+              options->n_context);
   *n_pages = (int)n;
   return LLQ_OK;
 }
 
 static int open_memory(struct llqi_scheduler *s, llq_backend *backend,
-                       const struct llqi_config *config, int compute, int n_pages) {
+                       const struct llqi_config *config, int compute,
+                       int n_pages) {
   size_t n_sequences = (size_t)s->n_sequences;
   LLQ_TRY(llqi_kv_cache_open(&s->cache, backend, config, compute, n_pages));
   LLQ_TRY(llqi_sampler_open(&s->sampler, s->n_vocab));
-  LLQ_TRY(llqi_batch_open(&s->batch, s->n_sequences + s->n_chunk, s->n_sequences,
+  LLQ_TRY(llqi_batch_open(&s->batch, s->n_sequences + s->n_chunk,
+                          s->n_sequences,
                           s->n_sequences * llqi_pages_for(s->n_context)));
   s->logits = llqi_array(n_sequences * (size_t)s->n_vocab, sizeof *s->logits);
   s->running = llqi_array(n_sequences, sizeof(struct llqi_sequence *));
   return s->logits != NULL && s->running != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
 }
 
-int llqi_scheduler_open(struct llqi_scheduler *s, llq_backend *backend, llq_model *model,
-                        const llq_tokenizer *tokenizer,
+int llqi_scheduler_open(struct llqi_scheduler *s, llq_backend *backend,
+                        llq_model *model, const llq_tokenizer *tokenizer,
                         const struct llqi_scheduler_options *options) {
   *s = (struct llqi_scheduler){.tokenizer = tokenizer,
                                .n_vocab = (int32_t)model->config.n_vocab,
@@ -74,27 +79,31 @@ void llqi_scheduler_close(struct llqi_scheduler *s) {
   *s = (struct llqi_scheduler){0};
 }
 
-void llqi_scheduler_add(struct llqi_scheduler *s, struct llqi_sequence *sequence) {
+void llqi_scheduler_add(struct llqi_scheduler *s,
+                        struct llqi_sequence *sequence) {
   sequence->state = LLQI_WAITING;
   TAILQ_INSERT_TAIL(&s->waiting, sequence, waiting);
 }
 
-static void remove_running(struct llqi_scheduler *s, const struct llqi_sequence *sequence) {
+static void remove_running(struct llqi_scheduler *s,
+                           const struct llqi_sequence *sequence) {
   int at = 0;
   while (s->running[at] != sequence)
     at++;
   s->n_running--;
-  memmove(s->running + at, s->running + at + 1, (size_t)(s->n_running - at) * sizeof *s->running);
+  memmove(s->running + at, s->running + at + 1,
+          (size_t)(s->n_running - at) * sizeof *s->running);
 }
 
 /* One sequence less will ask for the prompt. */
-static void leave_prompt(struct llqi_scheduler *s, struct llqi_request *request) {
+static void leave_prompt(struct llqi_scheduler *s,
+                         struct llqi_request *request) {
   if (--request->n_unstarted == 0)
     llqi_request_drop_prompt(request, &s->cache);
 }
 
-void llqi_scheduler_end(struct llqi_scheduler *s, struct llqi_sequence *sequence,
-                        int32_t stop_reason) {
+void llqi_scheduler_end(struct llqi_scheduler *s,
+                        struct llqi_sequence *sequence, int32_t stop_reason) {
   if (sequence->state == LLQI_WAITING)
     TAILQ_REMOVE(&s->waiting, sequence, waiting);
   else
@@ -111,14 +120,19 @@ void llqi_scheduler_end(struct llqi_scheduler *s, struct llqi_sequence *sequence
 /* Promises all pages that a sequence may need, and those of its prompt if it
    is the first to need it. The last sample takes over the prompt's last page;
    others need a page for their copy of it. */
-static int promise_pages(struct llqi_scheduler *s, struct llqi_sequence *sequence) {
+static int promise_pages(struct llqi_scheduler *s,
+                         struct llqi_sequence *sequence) {
   struct llqi_request *request = sequence->request;
   int n_prompt = llqi_pages_for(request->n_ids);
-  int n_shared = request->n_unstarted == 1 ? n_prompt : llqi_full_pages(request->n_ids);
-  int n_own = llqi_pages_for(llqi_sequence_n_positions_max(sequence, s->n_context)) - n_shared;
+  int n_shared =
+      request->n_unstarted == 1 ? n_prompt : llqi_full_pages(request->n_ids);
+  int n_own =
+      llqi_pages_for(llqi_sequence_n_positions_max(sequence, s->n_context)) -
+      n_shared;
   if (!llqi_pages_promise(&s->cache, &sequence->table, n_own))
     return 0;
-  if (request->logits != NULL || llqi_pages_promise(&s->cache, &request->table, n_prompt))
+  if (request->logits != NULL ||
+      llqi_pages_promise(&s->cache, &request->table, n_prompt))
     return 1;
   llqi_pages_unpromise(&s->cache, &sequence->table);
   return 0;
@@ -126,7 +140,8 @@ static int promise_pages(struct llqi_scheduler *s, struct llqi_sequence *sequenc
 
 static int admit(struct llqi_scheduler *s) {
   struct llqi_sequence *sequence;
-  while (s->n_running < s->n_sequences && (sequence = TAILQ_FIRST(&s->waiting)) != NULL) {
+  while (s->n_running < s->n_sequences &&
+         (sequence = TAILQ_FIRST(&s->waiting)) != NULL) {
     struct llqi_request *request = sequence->request;
     float *logits = NULL;
     if (request->logits == NULL &&
@@ -146,8 +161,9 @@ static int admit(struct llqi_scheduler *s) {
 }
 
 /* The next token after a row of logits. */
-static int choose(struct llqi_scheduler *s, const struct llqi_sequence *sequence,
-                  const float *logits, struct llqi_top *top) {
+static int choose(struct llqi_scheduler *s,
+                  const struct llqi_sequence *sequence, const float *logits,
+                  struct llqi_top *top) {
   const llq_sampling *sampling = &sequence->request->sampling;
   int32_t position = llqi_sequence_position(sequence);
   if (!llqi_logits_top(logits, s->n_vocab, top))
@@ -156,7 +172,8 @@ static int choose(struct llqi_scheduler *s, const struct llqi_sequence *sequence
                      "numbers; a weight of the model must be wrong",
                      (long long)sequence->number, position);
   if (sampling->temperature > 0) {
-    double u = llqi_uniform(sampling->seed, sampling->stream + (uint64_t)sequence->sample,
+    double u = llqi_uniform(sampling->seed,
+                            sampling->stream + (uint64_t)sequence->sample,
                             (uint64_t)position);
     top->id = llqi_sample(&s->sampler, logits, top, sampling, u);
   }
@@ -178,22 +195,25 @@ static int decode(struct llqi_scheduler *s, int32_t id) {
 }
 
 /* Draws a sequence's next token; says what llqi_sequence_accept() says. */
-static int draw(struct llqi_scheduler *s, struct llqi_sequence *sequence, const float *logits) {
+static int draw(struct llqi_scheduler *s, struct llqi_sequence *sequence,
+                const float *logits) {
   struct llqi_top top;
   LLQ_TRY(choose(s, sequence, logits, &top));
   LLQ_TRY(decode(s, top.id));
-  return llqi_sequence_accept(sequence, top.id, top.margin, s->bytes.data, s->bytes.length,
-                              s->n_context);
+  return llqi_sequence_accept(sequence, top.id, top.margin, s->bytes.data,
+                              s->bytes.length, s->n_context);
 }
 
 /* Gives a sequence its prompt's pages, unless a step that failed later already
    has. */
-static int get_prompt_pages(struct llqi_scheduler *s, struct llqi_sequence *sequence) {
+static int get_prompt_pages(struct llqi_scheduler *s,
+                            struct llqi_sequence *sequence) {
   struct llqi_request *request = sequence->request;
   if (sequence->table.n_pages > 0)
     return LLQ_OK;
   if (request->n_unstarted > 1)
-    return llqi_pages_share(&s->cache, &request->table, request->n_ids, &sequence->table);
+    return llqi_pages_share(&s->cache, &request->table, request->n_ids,
+                            &sequence->table);
   llqi_pages_move(&request->table, &sequence->table);
   return LLQ_OK;
 }
@@ -215,27 +235,32 @@ static int start_ready(struct llqi_scheduler *s) {
   int at = 0;
   while (at < s->n_running) {
     struct llqi_sequence *sequence = s->running[at];
-    if (sequence->state == LLQI_ADMITTED && sequence->request->n_done == sequence->request->n_ids)
+    if (sequence->state == LLQI_ADMITTED &&
+        sequence->request->n_done == sequence->request->n_ids)
       LLQ_TRY(start(s, sequence));
     at += at < s->n_running && s->running[at] == sequence;
   }
   return LLQ_OK;
 }
 
-static void add_token(struct llqi_scheduler *s, struct llqi_sequence *sequence) {
+static void add_token(struct llqi_scheduler *s,
+                      struct llqi_sequence *sequence) {
   int32_t position = llqi_sequence_position(sequence) - 1;
   llqi_pages_take(&s->cache, &sequence->table, position + 1);
-  llqi_batch_add(&s->batch, &sequence->ids[sequence->n_ids - 1], 1, position, &sequence->table);
+  llqi_batch_add(&s->batch, &sequence->ids[sequence->n_ids - 1], 1, position,
+                 &sequence->table);
   llqi_batch_own(&s->batch, sequence, NULL, 1);
 }
 
-static int add_prompt(struct llqi_scheduler *s, struct llqi_request *request, int n_room) {
+static int add_prompt(struct llqi_scheduler *s, struct llqi_request *request,
+                      int n_room) {
   int n_left = request->n_ids - request->n_done;
   int n = n_left < n_room ? n_left : n_room;
   if (n == 0)
     return 0;
   llqi_pages_take(&s->cache, &request->table, request->n_done + n);
-  llqi_batch_add(&s->batch, request->ids + request->n_done, n, request->n_done, &request->table);
+  llqi_batch_add(&s->batch, request->ids + request->n_done, n, request->n_done,
+                 &request->table);
   llqi_batch_own(&s->batch, NULL, request, n == n_left);
   return n;
 }
@@ -262,7 +287,8 @@ static int take_results(struct llqi_scheduler *s) {
   for (int i = 0; i < batch->view.n_segments; i++) {
     const struct llqi_owner *owner = &batch->owners[i];
     const float *logits =
-        s->logits + (size_t)(owner->logit_row < 0 ? 0 : owner->logit_row) * (size_t)s->n_vocab;
+        s->logits + (size_t)(owner->logit_row < 0 ? 0 : owner->logit_row) *
+                        (size_t)s->n_vocab;
     if (owner->sequence != NULL) {
       int reason = draw(s, owner->sequence, logits);
       LLQ_TRY(reason);
@@ -271,7 +297,8 @@ static int take_results(struct llqi_scheduler *s) {
       continue;
     }
     if (owner->logit_row >= 0)
-      memcpy(owner->request->logits, logits, (size_t)s->n_vocab * sizeof *logits);
+      memcpy(owner->request->logits, logits,
+             (size_t)s->n_vocab * sizeof *logits);
     owner->request->n_done += batch->view.segments[i].n_rows;
   }
   return LLQ_OK;
@@ -289,8 +316,8 @@ int llqi_scheduler_step(struct llqi_scheduler *s) {
   return s->n_running > 0 || !TAILQ_EMPTY(&s->waiting) ? LLQ_MORE : LLQ_OK;
 }
 
-static int run_chunks(struct llqi_scheduler *s, struct llqi_page_table *table, const int32_t *ids,
-                      int32_t n_ids, float *logits) {
+static int run_chunks(struct llqi_scheduler *s, struct llqi_page_table *table,
+                      const int32_t *ids, int32_t n_ids, float *logits) {
   for (int32_t done = 0; done < n_ids; done += s->n_chunk) {
     int32_t n_left = n_ids - done;
     int n = n_left < s->n_chunk ? n_left : s->n_chunk;
@@ -303,8 +330,8 @@ static int run_chunks(struct llqi_scheduler *s, struct llqi_page_table *table, c
   return LLQ_OK;
 }
 
-int llqi_scheduler_logits(struct llqi_scheduler *s, const int32_t *ids, int32_t n_ids,
-                          float *logits) {
+int llqi_scheduler_logits(struct llqi_scheduler *s, const int32_t *ids,
+                          int32_t n_ids, float *logits) {
   struct llqi_page_table table;
   int n_pages = llqi_pages_for(n_ids);
   LLQ_TRY(llqi_page_table_open(&table, n_pages));

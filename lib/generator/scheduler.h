@@ -38,25 +38,26 @@ struct llqi_scheduler_options {
 };
 
 /* Loads the model. Close it also when open failed. */
-int llqi_scheduler_open(struct llqi_scheduler *scheduler, llq_backend *backend, llq_model *model,
-                        const llq_tokenizer *tokenizer,
+int llqi_scheduler_open(struct llqi_scheduler *scheduler, llq_backend *backend,
+                        llq_model *model, const llq_tokenizer *tokenizer,
                         const struct llqi_scheduler_options *options);
 /* All sequences must have been ended. */
 void llqi_scheduler_close(struct llqi_scheduler *scheduler);
 
 /* Adds a sequence at the end of those that wait. */
-void llqi_scheduler_add(struct llqi_scheduler *scheduler, struct llqi_sequence *sequence);
+void llqi_scheduler_add(struct llqi_scheduler *scheduler,
+                        struct llqi_sequence *sequence);
 
 /* Runs the model once. LLQ_MORE, LLQ_OK when no sequence is left, or an
    error. */
 int llqi_scheduler_step(struct llqi_scheduler *scheduler);
 
 /* Ends a sequence that has not ended, wherever it is. */
-void llqi_scheduler_end(struct llqi_scheduler *scheduler, struct llqi_sequence *sequence,
-                        int32_t stop_reason);
+void llqi_scheduler_end(struct llqi_scheduler *scheduler,
+                        struct llqi_sequence *sequence, int32_t stop_reason);
 
 /* Logits at every position, through pages that are free now. */
-int llqi_scheduler_logits(struct llqi_scheduler *scheduler, const int32_t *ids, int32_t n_ids,
-                          float *logits);
+int llqi_scheduler_logits(struct llqi_scheduler *scheduler, const int32_t *ids,
+                          int32_t n_ids, float *logits);
 
 #endif

@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 #include "base/status.h"
 
-int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request, int32_t sample,
-                       int32_t n_context) {
+int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request,
+                       int32_t sample, int32_t n_context) {
   struct llqi_sequence *sequence = llqi_calloc(1, sizeof *sequence);
   if (sequence == NULL)
     return LLQ_ERROR_MEMORY;
@@ -15,7 +15,8 @@ int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request,
   sequence->sample = sample;
   sequence->min_margin = INFINITY;
   sequence->margin_at = -1;
-  int status = llqi_page_table_open(&sequence->table, llqi_pages_for(n_context));
+  int status =
+      llqi_page_table_open(&sequence->table, llqi_pages_for(n_context));
   if (status < 0)
     llqi_sequence_close(sequence, NULL);
   else
@@ -23,7 +24,8 @@ int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request,
   return status;
 }
 
-void llqi_sequence_close(struct llqi_sequence *sequence, struct llqi_kv_cache *cache) {
+void llqi_sequence_close(struct llqi_sequence *sequence,
+                         struct llqi_kv_cache *cache) {
   llqi_page_table_close(cache, &sequence->table);
   llqi_stream_free(&sequence->stream);
   llqi_free(sequence->ids);
@@ -35,7 +37,8 @@ int32_t llqi_sequence_position(const struct llqi_sequence *sequence) {
 }
 
 /* The last token that is generated never goes in. */
-int32_t llqi_sequence_n_positions_max(const struct llqi_sequence *sequence, int32_t n_context) {
+int32_t llqi_sequence_n_positions_max(const struct llqi_sequence *sequence,
+                                      int32_t n_context) {
   int32_t n_prompt = sequence->request->n_ids;
   int32_t n_max = sequence->request->sampling.n_tokens_max;
   int32_t n_room = n_context - n_prompt;
@@ -45,7 +48,8 @@ int32_t llqi_sequence_n_positions_max(const struct llqi_sequence *sequence, int3
 static int reserve(struct llqi_sequence *sequence, size_t n_bytes) {
   if (sequence->n_ids == sequence->capacity) {
     int32_t capacity = sequence->capacity > 0 ? 2 * sequence->capacity : 32;
-    int32_t *ids = llqi_resize(sequence->ids, (size_t)capacity, sizeof *sequence->ids);
+    int32_t *ids =
+        llqi_resize(sequence->ids, (size_t)capacity, sizeof *sequence->ids);
     if (ids == NULL)
       return LLQ_ERROR_MEMORY;
     sequence->ids = ids;
@@ -61,8 +65,9 @@ static void note_margin(struct llqi_sequence *sequence, double margin) {
   sequence->margin_at = sequence->n_ids;
 }
 
-int llqi_sequence_accept(struct llqi_sequence *sequence, int32_t id, double margin,
-                         const char *bytes, size_t n, int32_t n_context) {
+int llqi_sequence_accept(struct llqi_sequence *sequence, int32_t id,
+                         double margin, const char *bytes, size_t n,
+                         int32_t n_context) {
   const struct llqi_request *request = sequence->request;
   LLQ_TRY(reserve(sequence, n));
   note_margin(sequence, margin);
@@ -78,7 +83,8 @@ int llqi_sequence_accept(struct llqi_sequence *sequence, int32_t id, double marg
   return LLQ_STOP_NONE;
 }
 
-void llqi_sequence_describe(const struct llqi_sequence *sequence, llq_generation *out) {
+void llqi_sequence_describe(const struct llqi_sequence *sequence,
+                            llq_generation *out) {
   const struct llqi_text *text = &sequence->stream.text;
   *out = (llq_generation){.struct_size = sizeof *out,
                           .ids = sequence->ids,

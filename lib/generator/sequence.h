@@ -23,7 +23,12 @@
 #include "generator/request.h"
 #include "generator/stop.h"
 
-enum llqi_sequence_state { LLQI_WAITING, LLQI_ADMITTED, LLQI_DECODING, LLQI_ENDED };
+enum llqi_sequence_state {
+  LLQI_WAITING,
+  LLQI_ADMITTED,
+  LLQI_DECODING,
+  LLQI_ENDED
+};
 
 struct llqi_sequence {
   int64_t number; /* the caller's name for it */
@@ -41,23 +46,27 @@ struct llqi_sequence {
   int32_t margin_at;
 };
 
-int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request, int32_t sample,
-                       int32_t n_context);
+int llqi_sequence_open(struct llqi_sequence **out, struct llqi_request *request,
+                       int32_t sample, int32_t n_context);
 /* Does not touch the request. */
-void llqi_sequence_close(struct llqi_sequence *sequence, struct llqi_kv_cache *cache);
+void llqi_sequence_close(struct llqi_sequence *sequence,
+                         struct llqi_kv_cache *cache);
 
 /* The position in the sequence, prompt included, of its next token. */
 int32_t llqi_sequence_position(const struct llqi_sequence *sequence);
 
 /* Positions that its keys and values can come to take. */
-int32_t llqi_sequence_n_positions_max(const struct llqi_sequence *sequence, int32_t n_context);
+int32_t llqi_sequence_n_positions_max(const struct llqi_sequence *sequence,
+                                      int32_t n_context);
 
 /* Takes the next token, whose text is n bytes, and says whether that ends the
    sequence: an enum llq_stop_reason, or an error that leaves it unchanged. */
-int llqi_sequence_accept(struct llqi_sequence *sequence, int32_t id, double margin,
-                         const char *bytes, size_t n, int32_t n_context);
+int llqi_sequence_accept(struct llqi_sequence *sequence, int32_t id,
+                         double margin, const char *bytes, size_t n,
+                         int32_t n_context);
 
 /* What the caller sees of it. */
-void llqi_sequence_describe(const struct llqi_sequence *sequence, llq_generation *out);
+void llqi_sequence_describe(const struct llqi_sequence *sequence,
+                            llq_generation *out);
 
 #endif

@@ -11,7 +11,8 @@
 static int copy_one(struct llqi_stops *stops, const char *string) {
   size_t length = strlen(string);
   LLQ_REQUIRE(length > 0, "stop string %zu is empty", stops->n);
-  LLQ_REQUIRE(llqi_utf8_is_valid(string, length), "stop string %zu is not UTF-8", stops->n);
+  LLQ_REQUIRE(llqi_utf8_is_valid(string, length),
+              "stop string %zu is not UTF-8", stops->n);
   char *copy = llqi_strndup(string, length);
   if (copy == NULL)
     return LLQ_ERROR_MEMORY;
@@ -22,17 +23,21 @@ static int copy_one(struct llqi_stops *stops, const char *string) {
   return LLQ_OK;
 }
 
-int llqi_stops_copy(struct llqi_stops *stops, const char *const *strings, size_t n) {
+int llqi_stops_copy(struct llqi_stops *stops, const char *const *strings,
+                    size_t n) {
   *stops = (struct llqi_stops){0};
   if (n == 0)
     return LLQ_OK;
   LLQ_REQUIRE(strings != NULL, "stops is NULL, n_stops is %zu", n);
   stops->strings = llqi_array(n, sizeof *stops->strings);
   stops->lengths = llqi_array(n, sizeof *stops->lengths);
-  int status = stops->strings != NULL && stops->lengths != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+  int status = stops->strings != NULL && stops->lengths != NULL
+                   ? LLQ_OK
+                   : LLQ_ERROR_MEMORY;
   for (size_t i = 0; i < n && status == LLQ_OK; i++)
-    status = strings[i] != NULL ? copy_one(stops, strings[i])
-                                : llqi_fail(LLQ_ERROR_ARGUMENT, "stop string %zu is NULL", i);
+    status = strings[i] != NULL
+                 ? copy_one(stops, strings[i])
+                 : llqi_fail(LLQ_ERROR_ARGUMENT, "stop string %zu is NULL", i);
   if (status < 0)
     llqi_stops_free(stops);
   return status;
@@ -47,7 +52,8 @@ void llqi_stops_free(struct llqi_stops *stops) {
 }
 
 /* The longest stop string that ends at byte `end`; 0: none. */
-static size_t match_at(const struct llqi_stops *stops, const char *bytes, size_t end) {
+static size_t match_at(const struct llqi_stops *stops, const char *bytes,
+                       size_t end) {
   size_t longest = 0;
   for (size_t i = 0; i < stops->n; i++) {
     size_t length = stops->lengths[i];
@@ -59,7 +65,8 @@ static size_t match_at(const struct llqi_stops *stops, const char *bytes, size_t
 }
 
 /* Can `n` bytes go on to be a stop string? */
-static int is_beginning(const struct llqi_stops *stops, const char *bytes, size_t n) {
+static int is_beginning(const struct llqi_stops *stops, const char *bytes,
+                        size_t n) {
   for (size_t i = 0; i < stops->n; i++)
     if (n < stops->lengths[i] && memcmp(bytes, stops->strings[i], n) == 0)
       return 1;
@@ -68,7 +75,8 @@ static int is_beginning(const struct llqi_stops *stops, const char *bytes, size_
 
 /* How many of n bytes must be held back: the longest end of them that is the
    beginning of a stop string. */
-static size_t n_to_hold(const struct llqi_stops *stops, const char *bytes, size_t n) {
+static size_t n_to_hold(const struct llqi_stops *stops, const char *bytes,
+                        size_t n) {
   size_t most = stops->longest > 0 ? stops->longest - 1 : 0;
   size_t start = n > most ? n - most : 0;
   while (start < n && !is_beginning(stops, bytes + start, n - start))
@@ -105,7 +113,8 @@ int llqi_stream_reserve(struct llqi_stream *stream, size_t n) {
 
 /* Adds the whole characters of `bytes` to what is held; returns how many bytes
    are left over, the beginning of a character. */
-static size_t hold_characters(struct llqi_stream *stream, const char *bytes, size_t n) {
+static size_t hold_characters(struct llqi_stream *stream, const char *bytes,
+                              size_t n) {
   size_t at = 0;
   while (at < n) {
     int length = llqi_utf8_next(bytes + at, n - at);
@@ -122,7 +131,8 @@ static size_t hold_characters(struct llqi_stream *stream, const char *bytes, siz
 
 /* Completes the character in the tail, byte by byte; returns how many of the
    new bytes that took. */
-static size_t finish_tail(struct llqi_stream *stream, const char *bytes, size_t n) {
+static size_t finish_tail(struct llqi_stream *stream, const char *bytes,
+                          size_t n) {
   size_t at = 0;
   while (stream->n_tail > 0 && at < n) {
     stream->tail[stream->n_tail++] = bytes[at++];
@@ -133,8 +143,8 @@ static size_t finish_tail(struct llqi_stream *stream, const char *bytes, size_t 
   return at;
 }
 
-int llqi_stream_add(struct llqi_stream *stream, const struct llqi_stops *stops, const char *bytes,
-                    size_t n) {
+int llqi_stream_add(struct llqi_stream *stream, const struct llqi_stops *stops,
+                    const char *bytes, size_t n) {
   size_t n_seen = stream->held.length;
   size_t at = finish_tail(stream, bytes, n);
   if (at < n) {

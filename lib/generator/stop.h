@@ -22,7 +22,8 @@ struct llqi_stops {
 };
 
 /* Copies; refuses empty strings and such as are not UTF-8. */
-int llqi_stops_copy(struct llqi_stops *stops, const char *const *strings, size_t n);
+int llqi_stops_copy(struct llqi_stops *stops, const char *const *strings,
+                    size_t n);
 void llqi_stops_free(struct llqi_stops *stops);
 
 /* The text of one sequence. Zero-initialized is empty. */
@@ -39,8 +40,8 @@ int llqi_stream_reserve(struct llqi_stream *stream, size_t n);
 
 /* Adds bytes for which there is room. Returns 1 when a stop string is
    complete: the text is then cut, and nothing is held. */
-int llqi_stream_add(struct llqi_stream *stream, const struct llqi_stops *stops, const char *bytes,
-                    size_t n);
+int llqi_stream_add(struct llqi_stream *stream, const struct llqi_stops *stops,
+                    const char *bytes, size_t n);
 
 /* Lets out what is held; an unfinished character becomes U+FFFD. */
 void llqi_stream_finish(struct llqi_stream *stream);

@@ -35,15 +35,17 @@ struct outcome {
   int32_t stop_reason, margin_at;
   double min_margin;
 };
-void get_outcome(const llq_generator *generator, int64_t sequence, struct outcome *outcome);
+void get_outcome(const llq_generator *generator, int64_t sequence,
+                 struct outcome *outcome);
 void expect_same(const struct outcome *a, const struct outcome *b, int which);
 
 /* Submits jobs first .. first + n - 1 of mixed_job(); *sequences gets the
    number of each one's first sequence. */
-void submit_jobs(llq_generator *generator, int first, int n, int64_t *sequences);
+void submit_jobs(llq_generator *generator, int first, int n,
+                 int64_t *sequences);
 
 /* A generator with n_sequences and n_chunk, and the tiny model's context. */
-llq_generator *open_generator(llq_backend *backend, llq_model *model, int32_t n_sequences,
-                              int32_t n_chunk);
+llq_generator *open_generator(llq_backend *backend, llq_model *model,
+                              int32_t n_sequences, int32_t n_chunk);
 
 #endif
