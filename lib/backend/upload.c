@@ -95,8 +95,11 @@ int llqi_linear_upload(llq_backend *backend, const llq_weight *weight,
   LLQ_REQUIRE(compute == LLQ_F32 || compute == LLQ_BF16,
               "linear: compute type %s", llqi_dtype_name(compute));
   LLQ_TRY(check_weight(weight));
+  /* What a backend leaves behind when it fails is no linear. */
+  void *linear = NULL;
   LLQ_TRY(backend->table->ops->linear_upload(backend->self, weight, compute,
-                                             &out->linear));
+                                             &linear));
+  out->linear = linear;
   out->n_out = weight->n_out;
   out->n_in = weight->n_in;
   return LLQ_OK;
