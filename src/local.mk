@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-EXTRA_PROGRAMS += llq
+bin_PROGRAMS += llq
 llq_SOURCES = \
 	src/arguments.c src/arguments.h \
 	src/command.c src/command.h \

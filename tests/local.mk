@@ -16,6 +16,7 @@ tests_of_internals = \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
+	tests/test_memory \
 	tests/test_quantizer \
 	tests/test_perplexity \
 	tests/test_protocol \
@@ -58,7 +59,8 @@ AM_TESTS_ENVIRONMENT = \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 
 dist_check_SCRIPTS += $(script_tests)
-EXTRA_DIST += tests/support/oracle.py
+EXTRA_DIST += tests/exports.txt tests/requirements.txt
+EXTRA_DIST += tests/support/tap.sh tests/support/oracle.py
 EXTRA_DIST += tests/support/tokenizer_files.py
 # What oracle_quantizer.py asks.
 check_PROGRAMS += tests/support/rtn_values
@@ -66,7 +68,7 @@ tests_support_rtn_values_LDADD = libllqi.la
 # What oracle_statistics.py asks.
 check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
-script_tests =
+script_tests = tests/house.sh tests/test_command.sh
 script_tests += tests/oracle_forward.py
 script_tests += tests/oracle_generator.py
 script_tests += tests/oracle_quantizer.py
