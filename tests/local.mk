@@ -100,6 +100,7 @@ tests_test_generator_text_SOURCES = \
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
+script_tests += tests/oracle_checkpoint.py
 tests_of_internals += tests/test_save
 tests_test_save_SOURCES = tests/test_save.c \
 	tests/support/quantized.c tests/support/quantized.h

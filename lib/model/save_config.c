@@ -9,27 +9,57 @@
 
 #define GROUPS_LIMIT 32
 
-/* Weights that are stored alike share a group. */
+/* Weights that are stored alike. Where a group of inputs is a whole row, "per
+   channel" and "group" both describe it: what describes all of them is kept. */
+struct group {
+  const llq_weight *example;
+  json_t *targets;    /* borrowed from `owner` */
+  int by_channel;     /* may be described so */
+  int64_t group_size; /* or so; 0: not */
+};
+
 struct groups {
-  const llq_weight *examples[GROUPS_LIMIT];
-  json_t *targets[GROUPS_LIMIT]; /* borrowed from `owner` */
+  struct group all[GROUPS_LIMIT];
   int n;
   json_t *owner;  /* array of the targets */
   json_t *ignore; /* linears that are not quantized */
 };
 
-static int is_alike(const llq_weight *a, const llq_weight *b) {
-  const int a_by_channel = a->group_size == a->n_in;
-  const int b_by_channel = b->group_size == b->n_in;
-  return a->format == b->format && a->activation == b->activation &&
-         (a->zero != NULL) == (b->zero != NULL) &&
-         (a->group_index != NULL) == (b->group_index != NULL) &&
-         a_by_channel == b_by_channel &&
-         (a_by_channel || a->group_size == b->group_size);
+static int is_by_channel(const llq_weight *w) {
+  return w->group_size == w->n_in;
+}
+
+/* Joins a group if one description fits all; 0 if not. */
+static int join(struct group *group, const llq_weight *w) {
+  const llq_weight *e = group->example;
+  const int by_channel = group->by_channel && is_by_channel(w);
+  const int same_size = group->group_size == w->group_size;
+  if (e->format != w->format || e->activation != w->activation ||
+      (e->zero != NULL) != (w->zero != NULL) ||
+      (e->group_index != NULL) != (w->group_index != NULL) ||
+      (!by_channel && !same_size))
+    return 0;
+  group->by_channel = by_channel;
+  group->group_size = same_size ? group->group_size : 0;
+  return 1;
 }
 
 static int no_memory(void) {
   return llqi_fail(LLQ_ERROR_MEMORY, "out of memory: quantization_config");
+}
+
+static int add_group(struct groups *groups, const llq_weight *w,
+                     const char *module) {
+  if (groups->n == GROUPS_LIMIT)
+    return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                     "%s: more than %d kinds of weights in a model", module,
+                     GROUPS_LIMIT);
+  json_t *targets = json_array();
+  if (json_array_append_new(groups->owner, targets) < 0)
+    return no_memory();
+  groups->all[groups->n++] =
+      (struct group){w, targets, is_by_channel(w), w->group_size};
+  return LLQ_OK;
 }
 
 static int sort_in(struct groups *groups, const llq_weight *w,
@@ -37,20 +67,11 @@ static int sort_in(struct groups *groups, const llq_weight *w,
   json_t *list = groups->ignore;
   if (w->format != LLQ_WEIGHT_DENSE) {
     int i = 0;
-    while (i < groups->n && !is_alike(groups->examples[i], w))
+    while (i < groups->n && !join(&groups->all[i], w))
       i++;
-    if (i == GROUPS_LIMIT)
-      return llqi_fail(LLQ_ERROR_UNSUPPORTED,
-                       "%s: more than %d kinds of weights in a model", module,
-                       GROUPS_LIMIT);
-    if (i == groups->n) {
-      groups->examples[i] = w;
-      groups->targets[i] = json_array();
-      if (json_array_append_new(groups->owner, groups->targets[i]) < 0)
-        return no_memory();
-      groups->n++;
-    }
-    list = groups->targets[i];
+    if (i == groups->n)
+      LLQ_TRY(add_group(groups, w, module));
+    list = groups->all[i].targets;
   }
   return json_array_append_new(list, json_string(module)) < 0 ? no_memory()
                                                               : LLQ_OK;
@@ -73,15 +94,17 @@ static const char *format_of(const llq_weight *w) {
   return w->format == LLQ_WEIGHT_FP8 ? "float-quantized" : "int-quantized";
 }
 
-static json_t *weights_json(const llq_weight *w) {
-  const int by_channel = w->group_size == w->n_in;
-  json_t *json = json_pack("{s:i, s:s, s:b, s:s, s:b}", "num_bits",
-                           w->format == LLQ_WEIGHT_INT4 ? 4 : 8, "type",
-                           w->format == LLQ_WEIGHT_FP8 ? "float" : "int",
-                           "symmetric", w->zero == NULL, "strategy",
-                           by_channel ? "channel" : "group", "dynamic", 0);
+static json_t *weights_json(const struct group *group) {
+  const llq_weight *w = group->example;
+  json_t *json =
+      json_pack("{s:i, s:s, s:b, s:s, s:b}", "num_bits",
+                w->format == LLQ_WEIGHT_INT4 ? 4 : 8, "type",
+                w->format == LLQ_WEIGHT_FP8 ? "float" : "int", "symmetric",
+                w->zero == NULL, "strategy",
+                group->by_channel ? "channel" : "group", "dynamic", 0);
   json_object_set_new(json, "group_size",
-                      by_channel ? json_null() : json_integer(w->group_size));
+                      group->by_channel ? json_null()
+                                        : json_integer(group->group_size));
   if (w->group_index != NULL)
     json_object_set_new(json, "actorder", json_string("group"));
   return json;
@@ -98,22 +121,23 @@ static json_t *activations_json(const llq_weight *w) {
 
 /* A single group is written as usual: all linears, but for those ignored. */
 static json_t *group_json(const struct groups *groups, int i) {
-  const llq_weight *w = groups->examples[i];
-  json_t *targets = groups->n == 1 ? json_pack("[s]", "Linear")
-                                   : json_incref(groups->targets[i]);
+  const struct group *group = &groups->all[i];
+  json_t *targets =
+      groups->n == 1 ? json_pack("[s]", "Linear") : json_incref(group->targets);
   return json_pack("{s:o, s:o, s:o, s:n, s:s}", "targets", targets, "weights",
-                   weights_json(w), "input_activations", activations_json(w),
-                   "output_activations", "format", format_of(w));
+                   weights_json(group), "input_activations",
+                   activations_json(group->example), "output_activations",
+                   "format", format_of(group->example));
 }
 
 static json_t *quantization_json(const struct groups *groups) {
   json_t *config_groups = json_object();
-  const char *format = format_of(groups->examples[0]);
+  const char *format = format_of(groups->all[0].example);
   for (int i = 0; i < groups->n; i++) {
     char name[20];
     snprintf(name, sizeof name, "group_%d", i);
     json_object_set_new(config_groups, name, group_json(groups, i));
-    if (strcmp(format_of(groups->examples[i]), format) != 0)
+    if (strcmp(format_of(groups->all[i].example), format) != 0)
       format = "mixed-precision";
   }
   return json_pack("{s:s, s:s, s:s, s:o, s:O, s:n, s:n}", "quant_method",
