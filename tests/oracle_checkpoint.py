@@ -28,7 +28,7 @@ llq = oracle.library()
 tap = oracle.Tap()
 scratch = tempfile.TemporaryDirectory()
 names = (os.path.join(scratch.name, str(i)) for i in itertools.count())
-IDS = torch.tensor([[(i * 37 + 11) % 120 for i in range(40)]])
+TEXT = torch.tensor([[(i * 37 + 11) % 120 for i in range(40)]])
 
 
 class QuantizerOptions(ctypes.Structure):
@@ -70,19 +70,21 @@ class Model:
         call("llq_model_save", self.handle, directory.encode(), None)
         return directory
 
-    def logits(self, n_vocab):
+    def logits(self, texts, n_vocab):
+        """At every position of texts of the same length, in one table."""
         backend, generator = ctypes.c_void_p(), ctypes.c_void_p()
         options = GeneratorOptions(ctypes.sizeof(GeneratorOptions), b"f32")
         call("llq_backend_open", ctypes.byref(backend), b"cpu", None)
         call("llq_generator_open", ctypes.byref(generator), backend, self.handle,
              ctypes.byref(options))
-        n = IDS.shape[1]
-        ids = (ctypes.c_int32 * n)(*IDS[0].tolist())
-        out = (ctypes.c_float * (n * n_vocab))()
-        call("llq_generator_logits", generator, ids, ctypes.c_size_t(n), out)
+        n = texts.shape[1]
+        out = torch.empty(texts.shape + (n_vocab,))
+        for text, rows in zip(texts, out):
+            call("llq_generator_logits", generator, (ctypes.c_int32 * n)(*text.tolist()),
+                 ctypes.c_size_t(n), ctypes.c_void_p(rows.data_ptr()))
         llq.llq_generator_close(generator)
         llq.llq_backend_close(backend)
-        return torch.tensor(out[:]).view(n, n_vocab)
+        return out.flatten(0, 1)
 
     def close(self):
         llq.llq_model_close(self.handle)
@@ -125,11 +127,11 @@ def expect_same(a, b, what):
 
 
 @torch.no_grad()
-def logits_of(directory, dtype, **options):
+def logits_of(directory, dtype, texts, **options):
     """By transformers: weights in `dtype` as they are stored, arithmetic in float32."""
     model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, **options)
-    model(IDS)  # compressed-tensors unpacks on the first pass
-    return torch.nn.Module.float(model)(IDS).logits[0]
+    model(texts)  # compressed-tensors unpacks on the first pass
+    return torch.nn.Module.float(model)(texts).logits.flatten(0, 1)
 
 
 def expect_logits(ours, theirs, what):
@@ -139,13 +141,13 @@ def expect_logits(ours, theirs, what):
 
 
 def expect_rounded_logits(ours, theirs, what):
-    """Where activations are rounded, the last bit of a sum can decide about a code: a token then
-    differs by about a step (with int8 the largest input always lies on a tie, 127.5, or beside
-    it). Most tokens meet no such case and agree as closely as any."""
+    """Where activations are rounded, the last bit of a sum can decide about a code (with int8 the
+    largest input always lies on a tie, 127.5, or beside it), and all that follows moves by a step.
+    Texts of one token that meet no such case must agree as closely as any."""
     errors = (ours - theirs).abs().amax(1) / theirs.abs().max()
-    usual, worst = errors.median().item(), errors.max().item()
-    tap.check(usual <= 1e-5 and worst <= 5e-2, what, f"median {usual:.3g}, largest {worst:.3g}")
-    tap.note(f"{what}: median {usual:.2g}, largest {worst:.2g}")
+    n_same, worst = (errors <= 1e-5).sum().item(), errors.max().item()
+    tap.check(n_same >= len(errors) / 2 and worst <= 0.2, what)
+    tap.note(f"{what}: {n_same} of {len(errors)} texts within 1e-5, the worst {worst:.2g}")
 
 
 def plain(what, dtype, shard="5GB", **changes):
@@ -157,9 +159,9 @@ def plain(what, dtype, shard="5GB", **changes):
     model = Model(directory)
     again = model.save()
     expect_same(tensors_of(again), tensors_of(directory), f"{what}: tensors are the same")
-    theirs = logits_of(directory, dtype)
-    tap.check(torch.equal(theirs, logits_of(again, dtype)), f"{what}: transformers reads it alike")
-    expect_logits(model.logits(theirs.shape[1]), theirs, f"{what}: logits agree")
+    theirs = logits_of(directory, dtype, TEXT)
+    tap.check(torch.equal(theirs, logits_of(again, dtype, TEXT)), f"{what}: transformers reads it alike")
+    expect_logits(model.logits(TEXT, theirs.shape[1]), theirs, f"{what}: logits agree")
     model.close()
 
 
@@ -220,14 +222,15 @@ def quantized(what, scheme, group, asymmetric, weights, activations=None):
         options["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
     # Weights alone are multiplied as bf16 numbers; codes times codes are scaled afterwards.
     dtype = torch.float32 if activations else torch.bfloat16
-    theirs = logits_of(ours, dtype, **options)
-    tap.check(torch.equal(theirs, logits_of(reference, dtype, **options)),
+    texts = TEXT.T if activations else TEXT
+    theirs = logits_of(ours, dtype, texts, **options)
+    tap.check(torch.equal(theirs, logits_of(reference, dtype, texts, **options)),
               f"{what}: transformers reads both alike")
     read = Model(reference)
     again = read.save()
     expect_same(tensors_of(again), tensors_of(reference), f"{what}: read and written again")
     expect = expect_rounded_logits if activations else expect_logits
-    expect(read.logits(theirs.shape[1]), theirs, f"{what}: logits agree")
+    expect(read.logits(texts, theirs.shape[1]), theirs, f"{what}: logits agree")
     for model in (base, made, read):
         model.close()
 

@@ -74,6 +74,28 @@ START_TEST(layers_of_different_kinds_come_back) {
 }
 END_TEST
 
+/* Of hidden size 64: a group of 64 is a row of all linears but one. */
+START_TEST(a_model_as_wide_as_a_group_has_one_group) {
+  const struct kind kind = {
+      "w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 64, 0, 0};
+  llq_model *model = quantized_base(128);
+  quantized_set_all(model, &kind);
+  json_t *config;
+  ck_assert_llq_ok(llqi_config_json(model, &config));
+  const json_t *groups = json_object_get(
+      json_object_get(config, "quantization_config"), "config_groups");
+  ck_assert_uint_eq(json_object_size(groups), 1);
+  const json_t *weights =
+      json_object_get(json_object_get(groups, "group_0"), "weights");
+  ck_assert_str_eq(json_string_value(json_object_get(weights, "strategy")),
+                   "group");
+  ck_assert_int_eq(json_integer_value(json_object_get(weights, "group_size")),
+                   64);
+  json_decref(config);
+  llq_model_close(model);
+}
+END_TEST
+
 START_TEST(a_plain_model_comes_back_in_shards) {
   const char *directory = empty_directory("shards");
   llq_model *model = quantized_base(96), *again;
@@ -437,6 +459,7 @@ Suite *test_suite(void) {
   tcase_add_loop_test(tests, a_quantized_model_comes_back_bit_by_bit, 0,
                       sizeof kinds / sizeof *kinds);
   tcase_add_test(tests, layers_of_different_kinds_come_back);
+  tcase_add_test(tests, a_model_as_wide_as_a_group_has_one_group);
   tcase_add_test(tests, a_plain_model_comes_back_in_shards);
   tcase_add_test(tests, what_else_a_model_has_comes_along);
   tcase_add_test(tests, a_directory_with_a_model_is_not_written_over);
