@@ -110,6 +110,7 @@ tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h
 # Runs of a model that writes text.
 evaluating = tests/support/evaluating.c tests/support/evaluating.h
-tests_of_internals += tests/test_evaluator tests/test_sweep
+tests_of_internals += tests/test_evaluator tests/test_score tests/test_sweep
 tests_test_evaluator_SOURCES = tests/test_evaluator.c $(evaluating)
 tests_test_sweep_SOURCES = tests/test_sweep.c $(evaluating)
+tests_test_score_SOURCES = tests/test_score.c $(evaluating)
