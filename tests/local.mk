@@ -72,6 +72,7 @@ script_tests = tests/house.sh tests/test_command.sh
 script_tests += tests/oracle_forward.py
 script_tests += tests/oracle_generator.py
 script_tests += tests/oracle_quantizer.py
+script_tests += tests/oracle_results.py
 script_tests += tests/oracle_statistics.py
 script_tests += tests/oracle_tokenizer.py
 TESTS += $(script_tests)
