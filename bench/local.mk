@@ -12,3 +12,7 @@ bench_bench_quantizer_LDADD = libllqi.la
 # The CPU's linears, beside memory and arithmetic: bench/bench_linear [arch [threads]]
 EXTRA_PROGRAMS += bench/bench_linear
 bench_bench_linear_LDADD = libllqi.la
+
+# Tokens a second: bench/bench_generate MODEL [THREADS [f32|bf16]]
+EXTRA_PROGRAMS += bench/bench_generate
+bench_bench_generate_LDADD = libllq.la
