@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many programs a second the sandbox gives verdicts on.
-   bench_sandbox TASKS [WORKERS [RUNS [isolated|in-process|plus [bwrap|rlimit]]]]
-   runs the canonical solutions. */
+   bench_sandbox TASKS [WORKERS [RUNS [isolated|in-process|plus
+   [bwrap|rlimit]]]] runs the canonical solutions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static int submit_all(struct llqi_pool *pool, const struct llqi_task_set *set,
     struct llqi_text program = {0};
     LLQ_TRY(llqi_text_puts(&program, task->prompt));
     LLQ_TRY(llqi_text_puts(&program, task->canonical_solution));
-    int status = llqi_pool_submit(pool, task, check, program.data,
-                                  program.length, i);
+    int status =
+        llqi_pool_submit(pool, task, check, program.data, program.length, i);
     llqi_text_free(&program);
     LLQ_TRY(status);
   }
@@ -69,18 +69,17 @@ int main(int argc, char **argv) {
   n_runs = n_runs < 1 ? 1 : n_runs > 100 ? 100 : n_runs;
   const char *check = argc > 4 ? argv[4] : "isolated";
   int plus = strcmp(check, "plus") == 0;
-  struct llqi_pool_options options = {
-      .n_workers = argc > 2 ? atoi(argv[2]) : 2,
-      .check = plus ? "isolated" : check,
-      .sandbox = argc > 5 ? argv[5] : "bwrap"};
+  struct llqi_pool_options options = {.n_workers = argc > 2 ? atoi(argv[2]) : 2,
+                                      .check = plus ? "isolated" : check,
+                                      .sandbox = argc > 5 ? argv[5] : "bwrap"};
   struct llqi_task_set *set = NULL;
   struct llqi_pool *pool = NULL;
   int status = llqi_task_set_open(&set, argv[1], 0);
   if (status >= 0)
     status = llqi_pool_open(&pool, &options);
   if (status >= 0)
-    status = measure(pool, set, plus ? LLQI_CHECK_PLUS : LLQI_CHECK_TEST,
-                     n_runs);
+    status =
+        measure(pool, set, plus ? LLQI_CHECK_PLUS : LLQI_CHECK_TEST, n_runs);
   if (status < 0)
     fprintf(stderr, "%s\n", llq_error_message());
   llqi_pool_close(pool);

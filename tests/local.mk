@@ -81,7 +81,7 @@ if HAVE_CHECK
 # Running prompts through a generator.
 generating = tests/support/generating.c tests/support/generating.h
 check_LTLIBRARIES += libtestsupport.la
-libtestsupport_la_SOURCES = tests/support/support.c tests/support/support.h \
+libtestsupport_la_SOURCES = tests/support/hostile.h tests/support/support.c tests/support/support.h \
 	tests/support/small_tokenizer.c tests/support/small_tokenizer.h \
 	tests/support/tiny.c tests/support/tiny.h
 libtestsupport_la_LIBADD = $(JANSSON_LIBS)

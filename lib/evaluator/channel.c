@@ -102,7 +102,8 @@ int llqi_channel_pump(struct llqi_channel *channel) {
   if (channel->fd < 0 || channel->closed)
     return LLQ_OK;
   flush(channel);
-  /* A frame is only read on until it is too large; llqi_channel_next() tells. */
+  /* A frame is only read on until it is too large; llqi_channel_next() tells.
+   */
   while (channel->in.length - channel->in_at <= LLQI_FRAME_MAX + HEADER_SIZE) {
     ssize_t n = receive(channel, bytes, sizeof bytes);
     if (n > 0) {

@@ -31,8 +31,8 @@ int llqi_channel_open(struct llqi_channel *channel, int *child_end);
 void llqi_channel_close(struct llqi_channel *channel);
 
 /* Queues one frame whose payload is the two runs of bytes. */
-int llqi_channel_send(struct llqi_channel *channel, char kind,
-                      const void *a, size_t n_a, const void *b, size_t n_b);
+int llqi_channel_send(struct llqi_channel *channel, char kind, const void *a,
+                      size_t n_a, const void *b, size_t n_b);
 
 /* Writes and reads what goes without waiting. Fails only out of memory: a
    broken connection is `closed`. */

@@ -17,6 +17,9 @@ libllqi_la_SOURCES += \
 # Verdicts: sandboxes, and the Python that runs in them
 libllqi_la_SOURCES += \
 	lib/evaluator/channel.c lib/evaluator/channel.h \
+	lib/evaluator/message.c lib/evaluator/message.h \
+	lib/evaluator/prove.c \
+	lib/evaluator/reason.c lib/evaluator/reason.h \
 	lib/evaluator/runner.h \
 	lib/evaluator/sandbox.c lib/evaluator/sandbox.h \
 	lib/evaluator/seccomp.c lib/evaluator/seccomp.h \

@@ -28,8 +28,8 @@ enum { FILE_BYTES = 16 << 20, FILES_MAX = 64, PROCESSES_MAX = 64 };
 #define TMPFS_BYTES "16777216"
 
 /* Set iteration, and with it a verdict, must not depend on a random seed. */
-static const char *const environment[] = {"PATH=/usr/bin", "HOME=/tmp", "LANG=C.UTF-8",
-                                    "PYTHONHASHSEED=0", NULL};
+static const char *const environment[] = {
+    "PATH=/usr/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONHASHSEED=0", NULL};
 
 /* Where a merged or split /usr shows up in the root. */
 static const char *const roots[] = {"/bin",   "/sbin",  "/lib",
@@ -39,11 +39,11 @@ enum { N_ROOTS = sizeof roots / sizeof roots[0] };
 struct llqi_sandbox {
   int isolated;
   char *bwrap;
-  char *python;       /* without links */
-  char *prefix;       /* of a Python outside /usr, or NULL */
+  char *python;         /* without links */
+  char *prefix;         /* of a Python outside /usr, or NULL */
   char *links[N_ROOTS]; /* what roots[i] links to, or NULL */
   int is_directory[N_ROOTS];
-  char *sources[2];   /* by enum llqi_role */
+  char *sources[2]; /* by enum llqi_role */
   struct llqi_text filters[2];
 };
 
@@ -106,9 +106,9 @@ static int fill_sandbox(struct llqi_sandbox *sandbox, const char *mode,
   if (!sandbox->isolated)
     return LLQ_OK;
   if (access(sandbox->bwrap, X_OK) < 0)
-    return llqi_fail_errno(
-        LLQ_ERROR_SANDBOX, errno,
-        "programs cannot be isolated without bubblewrap: %s", sandbox->bwrap);
+    return llqi_fail_errno(LLQ_ERROR_SANDBOX, errno,
+                           "programs cannot be isolated without bubblewrap: %s",
+                           sandbox->bwrap);
   LLQ_TRY(llqi_seccomp_filter(0, &sandbox->filters[LLQI_ROLE_CANDIDATE]));
   return llqi_seccomp_filter(1, &sandbox->filters[LLQI_ROLE_CHECKER]);
 }
@@ -166,8 +166,8 @@ static void add_files(const struct llqi_sandbox *sandbox,
       ADD(args, "--ro-bind", roots[i], roots[i]);
   }
   if (sandbox->prefix != NULL)
-    ADD(args, "--ro-bind", sandbox->prefix, sandbox->prefix,
-        "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache");
+    ADD(args, "--ro-bind", sandbox->prefix, sandbox->prefix, "--ro-bind-try",
+        "/etc/ld.so.cache", "/etc/ld.so.cache");
   ADD(args, "--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/zero",
       "/dev/zero", "--dev-bind", "/dev/urandom", "/dev/urandom");
   ADD(args, "--size", TMPFS_BYTES, "--tmpfs", "/tmp", "--chdir", "/tmp",
@@ -213,9 +213,9 @@ static int set_attributes(posix_spawnattr_t *attributes) {
   if (error == 0)
     error = posix_spawnattr_setsigdefault(attributes, &all);
   if (error == 0)
-    error = posix_spawnattr_setflags(
-        attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                        POSIX_SPAWN_SETSID);
+    error = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK |
+                                                     POSIX_SPAWN_SETSIGDEF |
+                                                     POSIX_SPAWN_SETSID);
   return error;
 }
 
@@ -224,8 +224,8 @@ static int set_attributes(posix_spawnattr_t *attributes) {
 static int set_files(posix_spawn_file_actions_t *actions, const int child[3]) {
   int error = 0;
   for (int fd = 0; fd < 3 && error == 0; fd++)
-    error = posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR,
-                                             0);
+    error =
+        posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
   if (error == 0 && child[2] >= 0)
     error = posix_spawn_file_actions_adddup2(actions, child[2], 2);
   if (error == 0)
@@ -315,8 +315,7 @@ int llqi_process_confine(struct llqi_process *process,
 double llqi_process_cpu(const struct llqi_process *process) {
   clockid_t clock;
   struct timespec used;
-  if (process->inner <= 0 ||
-      clock_getcpuclockid(process->inner, &clock) != 0 ||
+  if (process->inner <= 0 || clock_getcpuclockid(process->inner, &clock) != 0 ||
       clock_gettime(clock, &used) < 0)
     return 0;
   return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;

@@ -44,24 +44,68 @@ static const char *const allowed[] = {
     "set_tid_address",
     /* oneself */
     "arch_prctl", "execve", "exit", "exit_group", "getcpu", "getegid",
-    "geteuid", "getgid", "getgroups", "getpgid", "getpgrp", "getpid",
-    "getppid", "getpriority", "getrandom", "getresgid", "getresuid",
-    "getrlimit", "getrusage", "getsid", "gettid", "getuid", "setrlimit",
-    "prlimit64", "sysinfo", "uname", "wait4", "waitid"};
+    "geteuid", "getgid", "getgroups", "getpgid", "getpgrp", "getpid", "getppid",
+    "getpriority", "getrandom", "getresgid", "getresuid", "getrlimit",
+    "getrusage", "getsid", "gettid", "getuid", "setrlimit", "prlimit64",
+    "sysinfo", "uname", "wait4", "waitid"};
 
-static const char *const fatal[] = {
-    "_sysctl", "acct", "add_key", "adjtimex", "bpf", "chroot", "clock_adjtime",
-    "clock_settime", "delete_module", "finit_module", "fsconfig", "fsmount",
-    "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register",
-    "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load",
-    "kexec_load", "keyctl", "lookup_dcookie", "migrate_pages", "mount",
-    "mount_setattr", "move_mount", "move_pages", "name_to_handle_at",
-    "nfsservctl", "open_by_handle_at", "open_tree", "perf_event_open",
-    "personality", "pidfd_getfd", "pivot_root", "process_vm_readv",
-    "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key",
-    "setdomainname", "sethostname", "setns", "settimeofday", "swapoff",
-    "swapon", "syslog", "umount", "umount2", "unshare", "uselib",
-    "userfaultfd", "vmsplice"};
+static const char *const fatal[] = {"_sysctl",
+                                    "acct",
+                                    "add_key",
+                                    "adjtimex",
+                                    "bpf",
+                                    "chroot",
+                                    "clock_adjtime",
+                                    "clock_settime",
+                                    "delete_module",
+                                    "finit_module",
+                                    "fsconfig",
+                                    "fsmount",
+                                    "fsopen",
+                                    "fspick",
+                                    "init_module",
+                                    "io_uring_enter",
+                                    "io_uring_register",
+                                    "io_uring_setup",
+                                    "ioperm",
+                                    "iopl",
+                                    "kcmp",
+                                    "kexec_file_load",
+                                    "kexec_load",
+                                    "keyctl",
+                                    "lookup_dcookie",
+                                    "migrate_pages",
+                                    "mount",
+                                    "mount_setattr",
+                                    "move_mount",
+                                    "move_pages",
+                                    "name_to_handle_at",
+                                    "nfsservctl",
+                                    "open_by_handle_at",
+                                    "open_tree",
+                                    "perf_event_open",
+                                    "personality",
+                                    "pidfd_getfd",
+                                    "pivot_root",
+                                    "process_vm_readv",
+                                    "process_vm_writev",
+                                    "ptrace",
+                                    "quotactl",
+                                    "reboot",
+                                    "request_key",
+                                    "setdomainname",
+                                    "sethostname",
+                                    "setns",
+                                    "settimeofday",
+                                    "swapoff",
+                                    "swapon",
+                                    "syslog",
+                                    "umount",
+                                    "umount2",
+                                    "unshare",
+                                    "uselib",
+                                    "userfaultfd",
+                                    "vmsplice"};
 
 static int add(scmp_filter_ctx filter, uint32_t action,
                const char *const *names, size_t n) {
@@ -85,13 +129,12 @@ static int add_clone(scmp_filter_ctx filter, int may_fork) {
                               CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
                               CLONE_NEWNET;
   const scmp_datum_t thread = may_fork ? 0 : CLONE_THREAD;
-  int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
-                               SCMP_SYS(clone3), 0);
+  int error =
+      seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
   if (error < 0)
     return error;
-  return seccomp_rule_add(
-      filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-      SCMP_A0(SCMP_CMP_MASKED_EQ, spaces | thread, thread));
+  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                          SCMP_A0(SCMP_CMP_MASKED_EQ, spaces | thread, thread));
 }
 
 static int add_rules(scmp_filter_ctx filter, int may_fork) {
@@ -125,7 +168,8 @@ int llqi_seccomp_filter(int may_fork, struct llqi_text *out) {
     return llqi_fail(LLQ_ERROR_MEMORY, "seccomp: cannot make a filter");
   int error = add_rules(filter, may_fork), status;
   if (error < 0)
-    status = llqi_fail_errno(LLQ_ERROR_SANDBOX, -error, "seccomp: cannot add a rule");
+    status = llqi_fail_errno(LLQ_ERROR_SANDBOX, -error,
+                             "seccomp: cannot add a rule");
   else
     status = export(filter, out);
   seccomp_release(filter);

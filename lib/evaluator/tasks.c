@@ -26,8 +26,9 @@ enum member {
 };
 
 static const char *const member_names[N_MEMBERS] = {
-    "task_id",  "prompt",     "entry_point", "canonical_solution", "test",
-    "contract", "base_input", "plus_input",  "atol"};
+    "task_id", "prompt",   "entry_point", "canonical_solution",
+    "test",    "contract", "base_input",  "plus_input",
+    "atol"};
 
 static int decode(struct llqi_span value, const char *name, json_t **out) {
   json_error_t error;
@@ -133,8 +134,8 @@ static int add_task(struct llqi_task_set *set, size_t *capacity,
   struct llqi_task task = {0};
   int status = read_task(line, n, &task);
   if (status >= 0 && llqi_task_find(set, task.task_id) != NULL)
-    status = llqi_fail(LLQ_ERROR_FORMAT, "the task '%s' comes twice",
-                       task.task_id);
+    status =
+        llqi_fail(LLQ_ERROR_FORMAT, "the task '%s' comes twice", task.task_id);
   if (status < 0)
     free_task(&task);
   else

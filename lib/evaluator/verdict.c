@@ -28,14 +28,6 @@ struct llqi_pool {
   struct queue again;   /* timed out once; run alone when all else is done */
 };
 
-const char *llqi_reason_name(enum llqi_reason reason) {
-  static const char *const names[] = {
-      "passed",      "wrong answer", "not plain data", "exception",
-      "syntax error", "timed out",   "memory limit",   "output limit",
-      "exited",      "crashed",      "forged answer",  "broken check"};
-  return names[reason];
-}
-
 static void put(struct queue *queue, struct llqi_job *job) {
   job->next = NULL;
   *(queue->n > 0 ? queue->last : &queue->first) = job;
@@ -207,8 +199,7 @@ static int find_verdict(struct llqi_pool *pool, struct llqi_verdict *verdict) {
   for (int k = 0; k < pool->n_workers; k++) {
     struct llqi_worker *worker = &pool->workers[pool->next];
     pool->next = (pool->next + 1) % pool->n_workers;
-    if (worker->stage == LLQI_STAGE_DONE &&
-        take_verdict(pool, worker, verdict))
+    if (worker->stage == LLQI_STAGE_DONE && take_verdict(pool, worker, verdict))
       return 1;
   }
   return 0;
@@ -229,8 +220,7 @@ static void wait_for_events(struct llqi_pool *pool, double until) {
 
 int llqi_pool_poll(struct llqi_pool *pool, int timeout_ms,
                    struct llqi_verdict *verdict) {
-  double until =
-      timeout_ms < 0 ? HUGE_VAL : llqi_clock() + 1e-3 * timeout_ms;
+  double until = timeout_ms < 0 ? HUGE_VAL : llqi_clock() + 1e-3 * timeout_ms;
   for (;;) {
     LLQ_TRY(start_waiting(pool));
     LLQ_TRY(step_all(pool));

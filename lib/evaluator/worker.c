@@ -3,20 +3,20 @@
 
 #include "evaluator/worker.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/status.h"
+#include "evaluator/message.h"
+#include "evaluator/reason.h"
 
-/* Seconds. Starting takes some 20 ms; much more means a machine in trouble. */
-enum { START_MAX = 60, ENDING_MAX = 1, FINISHING_MAX = 10, STARTS_MAX = 5 };
-enum { CPU_TEST = 3, CPU_PLUS = 20, CPU_CHECKER = 60 };
+/* Seconds. */
+enum { ENDING_MAX = 1, FINISHING_MAX = 10 };
+enum { STARTS_MAX = 5 }; /* that fail in a row */
+enum { CPU_TEST = 3, CPU_PLUS = 20 };
 enum { MEMORY_DEFAULT = 1 << 30 };
 #define MEMORY_CHECKER ((uint64_t)4 << 30)
 
@@ -50,35 +50,7 @@ static double wall_limit(const struct llqi_worker *worker) {
 }
 
 static int has_checker(const struct llqi_worker *worker) {
-  return !worker->settings->in_process ||
-         worker->job->check == LLQI_CHECK_PLUS;
-}
-
-/* ASCII without control characters: what a program says may go to terminals. */
-static void add_detail(struct llqi_verdict *verdict, const char *bytes,
-                       size_t n) {
-  size_t at = strlen(verdict->text);
-  for (size_t i = 0; i < n && at < sizeof verdict->text - 1; i++) {
-    char c = bytes[i];
-    if (c == '\n' && i + 1 < n && at < sizeof verdict->text - 2) {
-      verdict->text[at++] = ':';
-      c = ' ';
-    } else if (c == '\n') {
-      break;
-    }
-    verdict->text[at++] = c >= 0x20 && c < 0x7f ? c : '?';
-  }
-  verdict->text[at] = '\0';
-}
-
-static void set_reason(struct llqi_worker *worker, enum llqi_reason reason,
-                       const char *detail, size_t n) {
-  struct llqi_verdict *verdict = &worker->verdict;
-  verdict->passed = reason == LLQI_REASON_PASSED;
-  verdict->reason = reason;
-  snprintf(verdict->text, sizeof verdict->text, "%s%s",
-           llqi_reason_name(reason), n > 0 ? ": " : "");
-  add_detail(verdict, detail, n);
+  return !worker->settings->in_process || worker->job->check == LLQI_CHECK_PLUS;
 }
 
 static int is_timeout(const struct llqi_worker *worker,
@@ -101,7 +73,7 @@ static void set_ending(struct llqi_worker *worker,
   } else {
     snprintf(detail, sizeof detail, "status %d", ending->status);
   }
-  set_reason(worker, reason, detail, strlen(detail));
+  llqi_verdict_set(&worker->verdict, reason, detail, strlen(detail));
 }
 
 /* Forgets a checker that did not behave; the next job starts another. */
@@ -133,89 +105,25 @@ static int conclude(struct llqi_worker *worker) {
 
 static int conclude_with(struct llqi_worker *worker, enum llqi_reason reason,
                          const char *detail) {
-  set_reason(worker, reason, detail, strlen(detail));
+  llqi_verdict_set(&worker->verdict, reason, detail, strlen(detail));
   return conclude(worker);
-}
-
-/* The kinds of frame that carry a verdict, or a program's failure. */
-static int reason_of(char kind, enum llqi_reason *reason) {
-  static const char kinds[] = "PWXESMBQFK";
-  static const enum llqi_reason reasons[] = {
-      LLQI_REASON_PASSED,    LLQI_REASON_WRONG_ANSWER, LLQI_REASON_NOT_PLAIN,
-      LLQI_REASON_EXCEPTION, LLQI_REASON_SYNTAX,       LLQI_REASON_MEMORY,
-      LLQI_REASON_OUTPUT,    LLQI_REASON_EXITED,       LLQI_REASON_FORGED,
-      LLQI_REASON_CHECK};
-  const char *at = kind != '\0' ? strchr(kinds, kind) : NULL;
-  if (at != NULL)
-    *reason = reasons[at - kinds];
-  return at != NULL;
 }
 
 static int conclude_frame(struct llqi_worker *worker, char kind,
                           const char *detail, size_t n) {
   enum llqi_reason reason = LLQI_REASON_FORGED;
-  if (!reason_of(kind, &reason))
+  if (!llqi_reason_of(kind, &reason))
     return conclude_with(worker, LLQI_REASON_FORGED, "out of turn");
   if (reason == LLQI_REASON_MEMORY)
     n = 0;
-  set_reason(worker, reason, detail, n);
+  llqi_verdict_set(&worker->verdict, reason, detail, n);
   return conclude(worker);
 }
 
-static int put_field(struct llqi_text *job, const char *name,
-                     const char *value) {
-  const char *both[2] = {name, value != NULL ? value : ""};
-  for (int i = 0; i < 2; i++) {
-    size_t n = strlen(both[i]);
-    char size[4] = {(char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
-    LLQ_TRY(llqi_text_append(job, size, sizeof size));
-    LLQ_TRY(llqi_text_append(job, both[i], n));
-  }
-  return LLQ_OK;
-}
-
-static int fill_job(const struct llqi_job *job, struct llqi_text *out) {
-  const struct llqi_task *task = job->task;
-  char number[32];
-  int plus = job->check == LLQI_CHECK_PLUS;
-  snprintf(number, sizeof number, "%d", CPU_CHECKER);
-  LLQ_TRY(put_field(out, "cpu_seconds", number));
-  LLQ_TRY(put_field(out, "task_id", task->task_id));
-  LLQ_TRY(put_field(out, "check", plus ? "plus" : "test"));
-  LLQ_TRY(put_field(out, "entry_point", task->entry_point));
-  LLQ_TRY(put_field(out, "prompt", task->prompt));
-  if (!plus)
-    return put_field(out, "test", task->test);
-  snprintf(number, sizeof number, "%.17g", task->atol);
-  LLQ_TRY(put_field(out, "atol", number));
-  LLQ_TRY(put_field(out, "canonical_solution", task->canonical_solution));
-  LLQ_TRY(put_field(out, "base_input", task->base_input));
-  return put_field(out, "plus_input", task->plus_input);
-}
-
 static int start_check(struct llqi_worker *worker) {
-  struct llqi_text job = {0};
-  int status = fill_job(worker->job, &job);
-  if (status >= 0)
-    status = llqi_channel_send(&worker->checker.channel, 'J', job.data,
-                               job.length, NULL, 0);
-  llqi_text_free(&job);
   worker->stage = LLQI_STAGE_CHECKING;
   worker->is_checking = 1;
-  return status;
-}
-
-static int send_in_process(struct llqi_worker *worker) {
-  const struct llqi_job *job = worker->job;
-  struct llqi_text rest = {0};
-  int status = llqi_text_printf(&rest, "\n%s\ncheck(%s)\n", job->task->test,
-                                job->task->entry_point);
-  if (status >= 0)
-    status = llqi_channel_send(&worker->program.channel, 'I',
-                               job->program.data, job->program.length,
-                               rest.data, rest.length);
-  llqi_text_free(&rest);
-  return status;
+  return llqi_send_check(&worker->checker.channel, worker->job);
 }
 
 /* The program's Python is there: limits first, then the program. */
@@ -232,12 +140,8 @@ static int confine(struct llqi_worker *worker) {
   worker->stage = LLQI_STAGE_LOADING;
   worker->deadline = llqi_clock() + wall_limit(worker);
   worker->cpu_due = llqi_clock() + 0.5 * cpu_limit(worker);
-  if (!has_checker(worker))
-    return send_in_process(worker);
-  const char *name = worker->job->task->entry_point;
-  return llqi_channel_send(&worker->program.channel, 'P', name,
-                           strlen(name) + 1, worker->job->program.data,
-                           worker->job->program.length);
+  return llqi_send_program(&worker->program.channel, worker->job,
+                           !has_checker(worker));
 }
 
 static int start_program(struct llqi_worker *worker) {
@@ -245,11 +149,11 @@ static int start_program(struct llqi_worker *worker) {
                              &worker->program));
   worker->stage = LLQI_STAGE_STARTING;
   worker->started = llqi_clock();
-  worker->deadline = worker->started + START_MAX;
+  worker->deadline = worker->started + LLQI_START_MAX;
   return LLQ_OK;
 }
 
-static int start_checker(struct llqi_worker *worker, int errors) {
+int llqi_worker_start_checker(struct llqi_worker *worker, int errors) {
   worker->checker_ready = 0;
   return llqi_process_start(worker->settings->sandbox, LLQI_ROLE_CHECKER,
                             errors, &worker->checker);
@@ -257,25 +161,26 @@ static int start_checker(struct llqi_worker *worker, int errors) {
 
 int llqi_worker_start(struct llqi_worker *worker, struct llqi_job *job) {
   worker->job = job;
-  worker->verdict = (struct llqi_verdict){.tag = job->tag,
-                                          .n_runs = ++job->n_runs};
+  worker->verdict =
+      (struct llqi_verdict){.tag = job->tag, .n_runs = ++job->n_runs};
   if (has_checker(worker) && worker->checker.pid == 0)
-    LLQ_TRY(start_checker(worker, -1));
+    LLQ_TRY(llqi_worker_start_checker(worker, -1));
   return start_program(worker);
 }
 
 /* A sandbox that ends before its first word is no fault of the program's. */
-static int start_failed(struct llqi_worker *worker, struct llqi_process *process,
-                        const char *what) {
+static int start_failed(struct llqi_worker *worker,
+                        struct llqi_process *process, const char *what) {
   struct llqi_ending ending;
   llqi_process_end(process, &ending);
   if (++worker->n_failed_starts >= STARTS_MAX)
     return llqi_fail(LLQ_ERROR_SANDBOX,
                      "the sandbox of %s did not start: exit status %d, "
-                     "signal %d", what, ending.status, ending.signal);
+                     "signal %d",
+                     what, ending.status, ending.signal);
   if (process == &worker->program)
     return start_program(worker);
-  return start_checker(worker, -1);
+  return llqi_worker_start_checker(worker, -1);
 }
 
 static int step_loading(struct llqi_worker *worker,
@@ -302,8 +207,8 @@ static int step_program(struct llqi_worker *worker) {
     LLQ_TRY(step_loading(worker, &frame));
   else {
     worker->stage = LLQI_STAGE_CHECKING;
-    LLQ_TRY(llqi_channel_send(&worker->checker.channel, frame.kind,
-                              frame.bytes, frame.n, NULL, 0));
+    LLQ_TRY(llqi_channel_send(&worker->checker.channel, frame.kind, frame.bytes,
+                              frame.n, NULL, 0));
   }
   return 1;
 }
@@ -361,8 +266,7 @@ static int step_call(struct llqi_worker *worker,
                            frame->n, NULL, 0);
 }
 
-/* Returns 1 if a frame was there. */
-static int step_checker(struct llqi_worker *worker) {
+int llqi_worker_step_checker(struct llqi_worker *worker) {
   struct llqi_frame frame;
   int found = llqi_channel_next(&worker->checker.channel, &frame);
   if (found == 0)
@@ -446,7 +350,7 @@ static int step_frames(struct llqi_worker *worker) {
   while (found > 0 && worker->stage != LLQI_STAGE_DONE) {
     LLQ_TRY(llqi_channel_pump(&worker->program.channel));
     LLQ_TRY(llqi_channel_pump(&worker->checker.channel));
-    found = step_checker(worker);
+    found = llqi_worker_step_checker(worker);
     LLQ_TRY(found);
     if (!awaits_program(worker))
       continue;
@@ -486,47 +390,4 @@ int llqi_worker_events(const struct llqi_worker *worker,
   if (worker->stage == LLQI_STAGE_ENDING)
     events[n++] = (struct pollfd){worker->program.pidfd, POLLIN, 0};
   return n;
-}
-
-/* What bubblewrap or Python said, as one line. */
-static int fail_to_prove(struct llqi_worker *worker, int errors) {
-  char text[512];
-  struct llqi_ending ending;
-  llqi_process_end(&worker->checker, &ending);
-  ssize_t n = pread(errors, text, sizeof text - 1, 0);
-  while (n > 0 && text[n - 1] == '\n')
-    n--;
-  text[n > 0 ? n : 0] = '\0';
-  const char *line = strrchr(text, '\n');
-  return llqi_fail(LLQ_ERROR_SANDBOX,
-                   "programs cannot be isolated here: %s (exit status %d, "
-                   "signal %d)",
-                   line != NULL ? line + 1 : text, ending.status,
-                   ending.signal);
-}
-
-static int await_checker(struct llqi_worker *worker, int errors) {
-  double deadline = llqi_clock() + START_MAX;
-  struct llqi_channel *channel = &worker->checker.channel;
-  while (!worker->checker_ready) {
-    struct pollfd event = {channel->fd, POLLIN, 0};
-    poll(&event, 1, 100);
-    LLQ_TRY(llqi_channel_pump(channel));
-    LLQ_TRY(step_checker(worker));
-    if (!worker->checker_ready &&
-        (channel->closed || llqi_clock() > deadline))
-      return fail_to_prove(worker, errors);
-  }
-  return LLQ_OK;
-}
-
-int llqi_worker_prove(struct llqi_worker *worker) {
-  int errors = memfd_create("llq-errors", MFD_CLOEXEC);
-  if (errors < 0)
-    return llqi_fail_errno(LLQ_ERROR_SANDBOX, errno, "memfd_create");
-  int status = start_checker(worker, errors);
-  if (status >= 0)
-    status = await_checker(worker, errors);
-  close(errors);
-  return status;
 }

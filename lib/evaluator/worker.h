@@ -18,6 +18,9 @@ struct llqi_job {
   int n_runs;
 };
 
+/* Seconds. Starting takes some 20 ms; much more means a machine in trouble. */
+enum { LLQI_START_MAX = 60 };
+
 /* What all workers of a pool share. */
 struct llqi_worker_settings {
   const struct llqi_sandbox *sandbox;
@@ -60,6 +63,11 @@ void llqi_worker_init(struct llqi_worker *worker,
 /* Starts the checker and waits until it says hello. Fails with what went wrong
    in the sandbox's own words. */
 int llqi_worker_prove(struct llqi_worker *worker);
+
+/* The checker alone. errors: for its standard error, or -1.
+   The step returns 1 if a frame was there. */
+int llqi_worker_start_checker(struct llqi_worker *worker, int errors);
+int llqi_worker_step_checker(struct llqi_worker *worker);
 
 int llqi_worker_start(struct llqi_worker *worker, struct llqi_job *job);
 
