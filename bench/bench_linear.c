@@ -65,10 +65,12 @@ static double multiply_rate(int n_threads) {
 #pragma omp parallel num_threads(n_threads)
     for (long k = 0; k < n; k++)
       __asm__ volatile(MULTIPLY(0) MULTIPLY(1) MULTIPLY(2) MULTIPLY(3)
-                       MULTIPLY(4) MULTIPLY(5) MULTIPLY(6) MULTIPLY(7)
-                       MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
-                       : : : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-                         "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+                           MULTIPLY(4) MULTIPLY(5) MULTIPLY(6) MULTIPLY(7)
+                               MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
+                       :
+                       :
+                       : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                         "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
     seconds[i] = now() - start;
   }
   return (double)n * 12 * 16 * n_threads / median(seconds);
@@ -88,9 +90,18 @@ static const struct {
 
 /* Codes do not matter for speed; scales must be numbers. */
 static llq_weight make_weight(int i, int64_t n_out) {
-  llq_weight weight = {sizeof weight, formats[i].format, LLQ_BF16,
-                       formats[i].activation, 0, n_out, N_IN,
-                       formats[i].group_size, NULL, NULL, NULL, NULL};
+  llq_weight weight = {sizeof weight,
+                       formats[i].format,
+                       LLQ_BF16,
+                       formats[i].activation,
+                       0,
+                       n_out,
+                       N_IN,
+                       formats[i].group_size,
+                       NULL,
+                       NULL,
+                       NULL,
+                       NULL};
   size_t n = llqi_weight_data_bytes(&weight);
   uint8_t *data = llqi_alloc_aligned(n, 1);
   for (size_t j = 0; j < n; j++)
@@ -146,7 +157,8 @@ int main(int argc, char **argv) {
   llq_backend_options options = LLQ_BACKEND_OPTIONS_INIT;
   options.arch = argc > 1 ? argv[1] : NULL;
   options.n_threads = argc > 2 ? atoi(argv[2]) : 0;
-  int n_threads = options.n_threads > 0 ? options.n_threads : omp_get_num_procs();
+  int n_threads =
+      options.n_threads > 0 ? options.n_threads : omp_get_num_procs();
   if (n_threads == 1)
     timer = CLOCK_THREAD_CPUTIME_ID;
   llq_backend *backend;

@@ -107,9 +107,9 @@ START_TEST(a_plugin_that_does_not_load_says_why) {
   llq_backend *backend;
   ck_assert_llq_fails(llq_backend_open(&backend, "broken", NULL),
                       LLQ_ERROR_DEVICE, "llq-broken.so");
-  ck_assert_llq_fails((llqi_error_clear(),
-                       llq_backend_open(&backend, "absent", NULL)),
-                      LLQ_ERROR_ARGUMENT, "llq-absent.so");
+  ck_assert_llq_fails(
+      (llqi_error_clear(), llq_backend_open(&backend, "absent", NULL)),
+      LLQ_ERROR_ARGUMENT, "llq-absent.so");
 }
 END_TEST
 
@@ -130,9 +130,9 @@ static int build_plugin(const char *name, const char *body) {
   " uint32_t abi) { return &table; }"
 
 START_TEST(plugins_of_another_abi_or_without_tables_are_named) {
-  if (!build_plugin("old", "#include <llq/backend.h>\n"
-                           "static const llq_backend_table table = {99};\n"
-                           ENTRY) ||
+  if (!build_plugin("old",
+                    "#include <llq/backend.h>\n"
+                    "static const llq_backend_table table = {99};\n" ENTRY) ||
       !build_plugin("empty", "#include <llq/backend.h>\n"
                              "static const llq_backend_table table ="
                              " {LLQ_BACKEND_ABI};\n" ENTRY) ||
@@ -176,8 +176,18 @@ END_TEST
 
 static llq_weight small_weight(void) {
   static const float data[4 * 16];
-  llq_weight weight = {sizeof weight, LLQ_WEIGHT_DENSE, LLQ_F32, 0, 0, 4, 16,
-                       16, data, data, NULL, NULL};
+  llq_weight weight = {sizeof weight,
+                       LLQ_WEIGHT_DENSE,
+                       LLQ_F32,
+                       0,
+                       0,
+                       4,
+                       16,
+                       16,
+                       data,
+                       data,
+                       NULL,
+                       NULL};
   return weight;
 }
 

@@ -169,8 +169,11 @@ START_TEST(a_tap_sees_every_input_and_can_stop_the_pass) {
   llq_segment segment = {0, 4, 0, 0};
   llq_batch batch = {&segment, run.pages, 1, run.n_pages, 16, 4};
   struct taps taps = {0};
-  struct llqi_step step = {.batch = &batch, .ids = ids, .caches = run.caches,
-                           .tap = count_tap, .user = &taps};
+  struct llqi_step step = {.batch = &batch,
+                           .ids = ids,
+                           .caches = run.caches,
+                           .tap = count_tap,
+                           .user = &taps};
   ck_assert_llq_ok(llqi_forward_run(run.forward, &step));
   ck_assert_int_eq(taps.n, N_LAYERS * LLQI_N_LINEARS);
   ck_assert_int_eq(taps.n_cols[LLQI_Q], 96);
@@ -212,9 +215,9 @@ START_TEST(what_does_not_fit_is_refused_with_sizes) {
   llq_model *model = random_model();
   llq_backend *backend = open_backend(NULL, 1);
   struct llqi_forward *forward;
-  ck_assert_llq_fails(llqi_forward_open(&forward, backend, model, LLQ_F32,
-                                        INT32_MAX, 16),
-                      LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
+  ck_assert_llq_fails(
+      llqi_forward_open(&forward, backend, model, LLQ_F32, INT32_MAX, 16),
+      LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
   llq_backend_close(backend);
   llq_model_close(model);
 }

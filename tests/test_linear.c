@@ -90,14 +90,23 @@ static int32_t *random_order(int64_t n_in, int64_t group_size) {
 }
 
 /* 0 if the format does not go with the shape. */
-static int make_weight(const struct format *format, int64_t n_out,
-                       int64_t n_in, llq_weight *weight) {
+static int make_weight(const struct format *format, int64_t n_out, int64_t n_in,
+                       llq_weight *weight) {
   int64_t group = format->group_size > 0 ? format->group_size : n_in;
   if (n_in % group != 0)
     return 0;
-  *weight = (llq_weight){sizeof *weight, format->format, format->dtype,
-                         format->activation, 0, n_out, n_in, group,
-                         NULL, NULL, NULL, NULL};
+  *weight = (llq_weight){sizeof *weight,
+                         format->format,
+                         format->dtype,
+                         format->activation,
+                         0,
+                         n_out,
+                         n_in,
+                         group,
+                         NULL,
+                         NULL,
+                         NULL,
+                         NULL};
   size_t n = (size_t)(n_out * n_in), n_scales = (size_t)(n_out * n_in / group);
   if (format->format == LLQ_WEIGHT_DENSE) {
     weight->data = random_floats(format->dtype, 1, n);

@@ -63,8 +63,7 @@ START_TEST(rms_norm_is_the_reference_s) {
   static float out[2][ROWS * COLS_MAX], alone[COLS_MAX];
   for (int b = 0; b < 2; b++) {
     llq_backend *backend = turn.backends[b];
-    struct guarded x =
-        matrix_of(backend, ROWS, turn.n_cols, turn.dtype, 1, 3);
+    struct guarded x = matrix_of(backend, ROWS, turn.n_cols, turn.dtype, 1, 3);
     struct guarded weight =
         matrix_of(backend, 1, turn.n_cols, turn.dtype, 2, 1);
     struct guarded y = guarded_open(backend, ROWS, turn.n_cols, turn.dtype);
@@ -103,8 +102,7 @@ START_TEST(swiglu_is_the_reference_s_to_both_ends_of_exp) {
     for (int64_t i = 0; i < 8 && i < turn.n_cols; i++)
       values[i] = ends[i];
     guarded_set(&gate, values);
-    ck_assert_llq_ok(
-        llqi_op_swiglu(backend, &gate.view, &up.view, &gate.view));
+    ck_assert_llq_ok(llqi_op_swiglu(backend, &gate.view, &up.view, &gate.view));
     guarded_get(&gate, out[b]);
     guarded_close(&up);
     guarded_close(&gate);
@@ -156,7 +154,7 @@ static const struct heads shapes[] = {{1, 1, 32}, {2, 2, 64}, {1, 4, 128},
 /* Four sequences, one of them empty, at different positions. */
 static const llq_segment segments[] = {
     {0, 9, 0, 0}, {9, 1, 63, 2}, {10, 0, 5, 0}, {10, 5, 14, 11}};
-static const int32_t pages[] = {23, 4,  0, 7, 6, 5, 9, 8,
+static const int32_t pages[] = {23, 4,  0, 7, 6,  5,  9, 8,
                                 1,  22, 3, 2, 17, 11, 10};
 #define BATCH_ROWS 15
 #define N_LISTED ((int)(sizeof pages / sizeof pages[0]))
@@ -180,8 +178,13 @@ static void open_scene(struct scene *scene, llq_backend *backend,
   scene->cos_sin = matrix_of(backend, 64, d, LLQ_F32, 4, 0.7f);
   scene->keys = matrix_of(backend, N_PAGES * PAGE, n_kv, kv_type, 5, 1);
   scene->values = matrix_of(backend, N_PAGES * PAGE, n_kv, kv_type, 6, 1);
-  scene->cache = (llq_kv){scene->keys.view.data, scene->values.view.data,
-                          kv_type, N_PAGES, PAGE, heads->n_kv_heads, d};
+  scene->cache = (llq_kv){scene->keys.view.data,
+                          scene->values.view.data,
+                          kv_type,
+                          N_PAGES,
+                          PAGE,
+                          heads->n_kv_heads,
+                          d};
 }
 
 static void close_scene(struct scene *scene) {
@@ -256,8 +259,8 @@ START_TEST(a_row_s_attention_is_the_same_alone) {
     llq_batch single = {&segment, pages, 1, N_LISTED, PAGE, 1};
     llq_view q = {(float *)s.q.view.data + row * n, 1, n, LLQ_F32};
     struct guarded out = guarded_open(backend, 1, n, LLQ_F32);
-    ck_assert_llq_ok(llqi_op_attention(backend, &single, &q, &s.cache, 0.2f,
-                                       &out.view));
+    ck_assert_llq_ok(
+        llqi_op_attention(backend, &single, &q, &s.cache, 0.2f, &out.view));
     guarded_get(&out, alone);
     ck_assert_mem_eq(alone, together + row * n, (size_t)n * sizeof *alone);
     guarded_close(&out);

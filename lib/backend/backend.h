@@ -53,8 +53,8 @@ int llqi_op_attention(llq_backend *backend, const llq_batch *batch,
 int llqi_op_swiglu(llq_backend *backend, const llq_view *gate,
                    const llq_view *up, llq_view *out);
 int llqi_op_add(llq_backend *backend, llq_view *x, const llq_view *y);
-int llqi_op_gather(llq_backend *backend, const llq_view *x,
-                   const int32_t *rows, llq_view *out);
+int llqi_op_gather(llq_backend *backend, const llq_view *x, const int32_t *rows,
+                   llq_view *out);
 int llqi_op_page_copy(llq_backend *backend, llq_kv *cache, int from, int to);
 
 #endif

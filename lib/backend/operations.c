@@ -6,9 +6,8 @@
 
 static int check_view(const llq_view *view, const char *what) {
   LLQ_REQUIRE(view != NULL, "%s: NULL", what);
-  LLQ_REQUIRE(view->n_rows >= 0 && view->n_cols > 0,
-              "%s: shape [%lld, %lld]", what, (long long)view->n_rows,
-              (long long)view->n_cols);
+  LLQ_REQUIRE(view->n_rows >= 0 && view->n_cols > 0, "%s: shape [%lld, %lld]",
+              what, (long long)view->n_rows, (long long)view->n_cols);
   LLQ_REQUIRE(view->data != NULL || view->n_rows == 0, "%s: no data", what);
   return LLQ_OK;
 }
@@ -157,8 +156,7 @@ int llqi_op_rope_append(llq_backend *backend, const llq_batch *batch,
                       "rope_append: k"));
   LLQ_TRY(check_same(v, k, "rope_append: v"));
   LLQ_TRY(check_view(cos_sin, "rope_append: cos_sin"));
-  LLQ_REQUIRE(cos_sin->dtype == LLQ_F32 &&
-                  cos_sin->n_cols == cache->head_size,
+  LLQ_REQUIRE(cos_sin->dtype == LLQ_F32 && cos_sin->n_cols == cache->head_size,
               "rope_append: cos_sin of type %s, %lld columns",
               llqi_dtype_name(cos_sin->dtype), (long long)cos_sin->n_cols);
   for (int s = 0; s < batch->n_segments; s++) {
@@ -197,8 +195,8 @@ int llqi_op_add(llq_backend *backend, llq_view *x, const llq_view *y) {
   return backend->table->ops->add(backend->self, x, y);
 }
 
-int llqi_op_gather(llq_backend *backend, const llq_view *x,
-                   const int32_t *rows, llq_view *out) {
+int llqi_op_gather(llq_backend *backend, const llq_view *x, const int32_t *rows,
+                   llq_view *out) {
   LLQ_TRY(check_values(x, "gather: x"));
   LLQ_TRY(check_values(out, "gather: out"));
   LLQ_TRY(check_shape(out, out->n_rows, x->n_cols, "gather: out"));

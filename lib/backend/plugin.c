@@ -27,9 +27,12 @@ struct entry {
   size_t offset;
 };
 
-#define REGISTRY(name) {#name, offsetof(llq_backend_registry, name)}
-#define MEMORY(name) {#name, offsetof(llq_backend_memory, name)}
-#define OPERATION(name) {#name, offsetof(llq_backend_ops, name)}
+#define REGISTRY(name)                                                         \
+  { #name, offsetof(llq_backend_registry, name) }
+#define MEMORY(name)                                                           \
+  { #name, offsetof(llq_backend_memory, name) }
+#define OPERATION(name)                                                        \
+  { #name, offsetof(llq_backend_ops, name) }
 
 static const struct entry registry_entries[] = {
     REGISTRY(name), REGISTRY(count), REGISTRY(describe),

@@ -138,13 +138,12 @@ static int open_named(struct llq_backend *backend, const char *text,
   int i = 0;
   while (i < backends->n && strcmp(backends->all[i].name, name) != 0)
     i++;
-  int status =
-      i < backends->n
-          ? open_on(backend, &backends->all[i], index, options)
-          : llqi_fail(LLQ_ERROR_ARGUMENT,
-                      "no backend \"%s\": there is no llq-%s.so in "
-                      "LLQ_BACKEND_PATH, beside libllq.so or in %s",
-                      text, name, LLQ_BACKENDDIR);
+  int status = i < backends->n
+                   ? open_on(backend, &backends->all[i], index, options)
+                   : llqi_fail(LLQ_ERROR_ARGUMENT,
+                               "no backend \"%s\": there is no llq-%s.so in "
+                               "LLQ_BACKEND_PATH, beside libllq.so or in %s",
+                               text, name, LLQ_BACKENDDIR);
   llqi_free(backends);
   return status;
 }

@@ -78,8 +78,8 @@ static void place(struct llqi_forward *f, struct arena *arena) {
   }
   const struct llqi_tensor *table = &f->model->embedding;
   if (llqi_backend_is_host(f->backend))
-    f->embedding = (llq_view){(void *)table->data, config->n_vocab, hidden,
-                              table->dtype};
+    f->embedding =
+        (llq_view){(void *)table->data, config->n_vocab, hidden, table->dtype};
   else
     f->embedding = take(arena, config->n_vocab, hidden, table->dtype);
   place_activations(f, arena);
@@ -112,8 +112,7 @@ static int check_memory(const struct llqi_forward *f, size_t n_bytes) {
 
 static int allocate(struct llqi_forward *f) {
   struct arena arena = {NULL, 0};
-  f->layers =
-      llqi_calloc((size_t)f->model->config.n_layers, sizeof *f->layers);
+  f->layers = llqi_calloc((size_t)f->model->config.n_layers, sizeof *f->layers);
   if (f->layers == NULL)
     return LLQ_ERROR_MEMORY;
   place(f, &arena);
@@ -145,8 +144,8 @@ static int load_positions(struct llqi_forward *f) {
   if (table == NULL)
     return LLQ_ERROR_MEMORY;
   llqi_rope_table(&f->model->config, f->n_positions, table);
-  int status = llqi_memory_upload(f->backend, f->cos_sin.data, table,
-                                  n * sizeof *table);
+  int status =
+      llqi_memory_upload(f->backend, f->cos_sin.data, table, n * sizeof *table);
   llqi_free(table);
   return status;
 }
@@ -258,8 +257,7 @@ static int logits(struct llqi_forward *f, const int32_t *rows, int n_rows,
                            (float)f->model->config.norm_eps, &f->last_normed));
   LLQ_TRY(llqi_op_linear(f->backend, &f->output, &f->last_normed, &f->logits));
   size_t n = (size_t)n_rows * (size_t)f->logits.n_cols;
-  return llqi_memory_download(f->backend, out, f->logits.data,
-                              n * sizeof *out);
+  return llqi_memory_download(f->backend, out, f->logits.data, n * sizeof *out);
 }
 
 static void set_rows(struct llqi_forward *f, int64_t n_rows) {

@@ -46,8 +46,9 @@ static int find_all(void) {
     llq_device_info info = LLQ_DEVICE_INFO_INIT;
     llq_device_get(i, &info);
     for (size_t b = 0; b < sizeof archs_of / sizeof archs_of[0]; b++)
-      for (int a = 1; strcmp(info.backend, archs_of[b][0]) == 0 &&
-                      archs_of[b][a] != NULL; a++) {
+      for (int a = 1;
+           strcmp(info.backend, archs_of[b][0]) == 0 && archs_of[b][a] != NULL;
+           a++) {
         char name[sizeof info.backend + 12];
         snprintf(name, sizeof name, "%s:%d", info.backend, info.index);
         n = add_subject(n, name, archs_of[b][a]);

@@ -20,9 +20,8 @@ struct row {
 /* A position's head, in elements from the start of the cache. */
 INLINE int64_t head_at(const struct row *row, int position, int head) {
   const llq_kv *kv = row->cache;
-  int64_t slot =
-      (int64_t)row->pages[position / kv->page_size] * kv->page_size +
-      position % kv->page_size;
+  int64_t slot = (int64_t)row->pages[position / kv->page_size] * kv->page_size +
+                 position % kv->page_size;
   return (slot * kv->n_kv_heads + head) * kv->head_size;
 }
 
@@ -33,9 +32,8 @@ INLINE void score(int dtype, int n, const struct row *row, int head,
     v16 sum = v16_zero();
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
-      sum = v16_fma(q[i],
-                    v16_load_type(dtype, row->cache->keys, at + LANES * i),
-                    sum);
+      sum = v16_fma(
+          q[i], v16_load_type(dtype, row->cache->keys, at + LANES * i), sum);
     scores[p] = row->scale * v16_sum(sum);
   }
 }
@@ -50,9 +48,9 @@ INLINE void weigh(int dtype, int n, const struct row *row, int head,
     v16 weight = v16_set(weights[p]);
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
-      sum[i] = v16_fma(
-          weight, v16_load_type(dtype, row->cache->values, at + LANES * i),
-          sum[i]);
+      sum[i] = v16_fma(weight,
+                       v16_load_type(dtype, row->cache->values, at + LANES * i),
+                       sum[i]);
   }
 }
 
@@ -169,8 +167,8 @@ int ARCH(attention)(void *self, const llq_batch *batch, const llq_view *q,
   find_segments(batch, segment_of);
   int n_heads = (int)(q->n_cols / cache->head_size / cache->n_kv_heads);
   int64_t n_items = (int64_t)batch->n_rows * cache->n_kv_heads;
-  int n_threads = llqi_cpu_threads(
-      cpu, (double)batch->n_rows * q->n_cols * n_positions / 4);
+  int n_threads = llqi_cpu_threads(cpu, (double)batch->n_rows * q->n_cols *
+                                            n_positions / 4);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 4)
   for (int64_t i = 0; i < n_items; i++) {
     int r = (int)(i / cache->n_kv_heads), head = (int)(i % cache->n_kv_heads);

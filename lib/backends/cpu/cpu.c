@@ -188,7 +188,8 @@ static int find_arch(const char *name, int *level) {
                    "cpu: arch \"%s\"; there are reference, avx2, avx512", name);
 }
 
-static int open_cpu(void **self, int index, const llq_backend_options *options) {
+static int open_cpu(void **self, int index,
+                    const llq_backend_options *options) {
   int level;
   LLQ_TRY(find_arch(options->arch, &level));
   llq_device_info info = LLQ_DEVICE_INFO_INIT;

@@ -18,12 +18,12 @@
 
 struct llqi_product {
   const struct llqi_cpu_packed *weight;
-  int dtype;             /* that dequantized weights are rounded to */
+  int dtype; /* that dequantized weights are rounded to */
   int64_t n_out, n_rows;
-  const float *x;        /* [n_rows, weight->n_in] */
-  const int8_t *x_int8;  /* the same, for int8 panels */
-  const float *x_scale;  /* [n_rows]; NULL: not quantized */
-  const int32_t *x_sum;  /* [n_rows] of x_int8 */
+  const float *x;       /* [n_rows, weight->n_in] */
+  const int8_t *x_int8; /* the same, for int8 panels */
+  const float *x_scale; /* [n_rows]; NULL: not quantized */
+  const int32_t *x_sum; /* [n_rows] of x_int8 */
   llq_view *out;
 };
 

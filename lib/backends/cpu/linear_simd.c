@@ -71,14 +71,15 @@ static int get_memory(struct llqi_cpu *cpu, int64_t n_rows, int64_t n_in,
 static void load_row(const struct llqi_cpu_packed *weight, const llq_view *x,
                      int64_t r, float *row) {
   int64_t n = x->n_cols, end = weight->n_in;
-  const char *from = (const char *)x->data +
-                     (size_t)(r * n) * (x->dtype == LLQ_F32 ? 4 : 2);
+  const char *from =
+      (const char *)x->data + (size_t)(r * n) * (x->dtype == LLQ_F32 ? 4 : 2);
   int64_t i = 0;
   if (weight->order != NULL)
     for (; i < n; i++)
-      row[i] = x->dtype == LLQ_F32
-                   ? ((const float *)from)[weight->order[i]]
-                   : v16_sum(v16_load_part(x->dtype, from, weight->order[i], 1));
+      row[i] =
+          x->dtype == LLQ_F32
+              ? ((const float *)from)[weight->order[i]]
+              : v16_sum(v16_load_part(x->dtype, from, weight->order[i], 1));
   else
     for (; i < n; i += LANES)
       v16_store(row + i, v16_row_load(x->dtype, from, i, n));
@@ -117,8 +118,9 @@ static int run(struct llqi_cpu *cpu, const struct llqi_cpu_linear *linear,
   struct inputs in;
   LLQ_TRY(get_memory(cpu, n_rows, weight->n_in, &in));
   int is_quantized = linear->weight.activation != LLQ_ACTIVATION_NONE;
-  struct llqi_product p = {weight, linear->weight.dtype, n_out, n_rows, in.x,
-                           in.q, is_quantized ? in.scale : NULL, in.sum, out};
+  struct llqi_product p = {
+      weight, linear->weight.dtype,           n_out,  n_rows, in.x,
+      in.q,   is_quantized ? in.scale : NULL, in.sum, out};
   int n_threads = llqi_cpu_threads(cpu, (double)n_rows * x->n_cols * n_out / 8);
   int64_t step = outputs_per_part(weight, n_out, n_threads);
 #pragma omp parallel num_threads(n_threads)

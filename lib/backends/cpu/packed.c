@@ -115,7 +115,9 @@ static void pack_int4_row(const llq_weight *weight,
     int64_t in = packed->order != NULL ? packed->order[i] : i;
     uint32_t nibble = from[in / 8] >> 4 * (in % 8) & 15;
     int64_t block = i / LLQI_INT4_BLOCK, at = i % LLQI_INT4_BLOCK;
-    to[block * LANES + at % LANES] |= nibble << 4 * (at / LANES);
+    int64_t sixteen = at / LANES;
+    to[block * LANES + at % LANES] |= nibble
+                                      << 4 * (sixteen / 2 + 4 * (sixteen % 2));
   }
 }
 
@@ -150,10 +152,9 @@ static int pack_rows(const llq_weight *weight, int n_threads,
   if (is_panels) /* the padding is read, and must be defined */
     memset(packed->owned, 128, (size_t)n_rows * packed->stride);
   void (*pack_row)(const llq_weight *, const struct llqi_cpu_packed *,
-                   int64_t) = is_panels ? pack_int8_row
-                              : packed->kind == LLQI_ROWS_INT4
-                                  ? pack_int4_row
-                                  : pack_plain_row;
+                   int64_t) = is_panels                        ? pack_int8_row
+                              : packed->kind == LLQI_ROWS_INT4 ? pack_int4_row
+                                                               : pack_plain_row;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 64)
   for (int64_t out = 0; out < weight->n_out; out++)
     pack_row(weight, packed, out);

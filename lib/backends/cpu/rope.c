@@ -45,10 +45,12 @@ int llqi_cpu_rope_append(void *self, const llq_batch *batch,
     for (int i = 0; i < segment->n_rows; i++) {
       int64_t row = segment->first_row + i;
       int position = segment->first_position + i;
-      const float *cosines = (const float *)cos_sin->data + (int64_t)position * d;
+      const float *cosines =
+          (const float *)cos_sin->data + (int64_t)position * d;
       rotate_row(q, row, d, cosines, values);
       rotate_row(k, row, d, cosines, values);
-      int page = batch->pages[segment->first_page + position / cache->page_size];
+      int page =
+          batch->pages[segment->first_page + position / cache->page_size];
       int64_t slot =
           (int64_t)page * cache->page_size + position % cache->page_size;
       append(cache->keys, cache, slot, k, row, values);

@@ -72,37 +72,50 @@ INLINE void multiply(int kind, int n_outputs, int n_rows,
 }
 
 /* All sixteen values that a nibble can stand for in a group. */
-INLINE v16 int4_table(const struct llqi_product *p, int64_t group) {
+INLINE v16 int4_table(int is_bf16, const struct llqi_product *p,
+                      int64_t group) {
   float zero = p->weight->zero != NULL ? p->weight->zero[group] : 8;
   v16 q = v16_sub(v16_iota(), v16_set(zero));
-  return v16_round_type(p->dtype,
-                        v16_mul(q, v16_set(p->weight->scale[group])));
+  v16 w = v16_mul(q, v16_set(p->weight->scale[group]));
+  return is_bf16 ? v16_table_bf16(w) : v16_round_type(p->dtype, w);
 }
 
-/* n_sixteens of a block, from number `first`, which share their tables. */
-INLINE void multiply_int4(int n_outputs, int n_rows, int first, int n_sixteens,
-                          const struct operands *at, int64_t k,
-                          const words16 *words, const v16 *table, sums sum) {
-#pragma GCC unroll 8
-  for (int j = first; j < first + n_sixteens; j++) {
-    v16 w[TILE_OUTPUTS];
-#pragma GCC unroll 8
-    for (int o = 0; o < n_outputs; o++)
-      w[o] = v16_lookup(table[o], words[o], j);
-#pragma GCC unroll 8
-    for (int r = 0; r < n_rows; r++) {
-      v16 x = v16_load(at->x[r] + k + LANES * j);
-#pragma GCC unroll 8
-      for (int o = 0; o < n_outputs; o++)
-        sum[o][r] = v16_fma(w[o], x, sum[o][r]);
-    }
+INLINE void int4_lookup(int is_bf16, v16 table, words16 words, int j,
+                        v16 out[2]) {
+  if (is_bf16) {
+    v16_lookup_bf16(table, words, j, out);
+  } else {
+    out[0] = v16_lookup(table, words, j);
+    out[1] = v16_lookup(table, words, j + 4);
   }
 }
 
-/* per_table: sixteens that share a table within a block: 8, 4 or 2. */
-INLINE void int4_blocks(int n_outputs, int n_rows, int per_table,
-                        const struct llqi_product *p,
-                        const struct operands *at, int64_t output, sums sum) {
+/* Pairs of sixteens first .. end - 1 of the block at input k. */
+INLINE void multiply_int4(int is_bf16, int n_outputs, int n_rows, int first,
+                          int end, const struct operands *at, int64_t k,
+                          const words16 *words, const v16 *table, sums sum) {
+#pragma GCC unroll 4
+  for (int j = first; j < end; j++) {
+    v16 w[TILE_OUTPUTS][2];
+#pragma GCC unroll 8
+    for (int o = 0; o < n_outputs; o++)
+      int4_lookup(is_bf16, table[o], words[o], j, w[o]);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++)
+#pragma GCC unroll 8
+      for (int r = 0; r < n_rows; r++) {
+        v16 x = v16_load(at->x[r] + k + LANES * (2 * j + half));
+#pragma GCC unroll 8
+        for (int o = 0; o < n_outputs; o++)
+          sum[o][r] = v16_fma(w[o][half], x, sum[o][r]);
+      }
+  }
+}
+
+/* per_table: pairs of sixteens that share a table within a block, 4, 2 or 1. */
+INLINE void int4_blocks(int is_bf16, int n_outputs, int n_rows, int per_table,
+                        const struct llqi_product *p, const struct operands *at,
+                        int64_t output, sums sum) {
   const struct llqi_cpu_packed *weight = p->weight;
   int64_t n_blocks = weight->n_in / LLQI_INT4_BLOCK;
   int64_t blocks_per_group =
@@ -117,19 +130,31 @@ INLINE void int4_blocks(int n_outputs, int n_rows, int per_table,
       words[o] = words_load(at->w[o] + 64 * b);
     }
 #pragma GCC unroll 4
-    for (int j = 0; j < 8; j += per_table) {
-      if (left == 0 || per_table < 8) {
+    for (int j = 0; j < 4; j += per_table) {
+      if (left == 0 || per_table < 4) {
 #pragma GCC unroll 8
         for (int o = 0; o < n_outputs; o++)
-          table[o] = int4_table(p, group + o * weight->n_groups);
+          table[o] = int4_table(is_bf16, p, group + o * weight->n_groups);
         left = blocks_per_group;
         group++;
       }
-      multiply_int4(n_outputs, n_rows, j, per_table, at, b * LLQI_INT4_BLOCK,
-                    words, table, sum);
+      multiply_int4(is_bf16, n_outputs, n_rows, j, j + per_table, at,
+                    b * LLQI_INT4_BLOCK, words, table, sum);
     }
     left--;
   }
+}
+
+INLINE void int4_groups(int is_bf16, int n_outputs, int n_rows,
+                        const struct llqi_product *p, const struct operands *at,
+                        int64_t output, sums sum) {
+  int64_t size = p->weight->n_groups > 1 ? p->weight->group_size : 0;
+  if (size == 32)
+    int4_blocks(is_bf16, n_outputs, n_rows, 1, p, at, output, sum);
+  else if (size == 64)
+    int4_blocks(is_bf16, n_outputs, n_rows, 2, p, at, output, sum);
+  else
+    int4_blocks(is_bf16, n_outputs, n_rows, 4, p, at, output, sum);
 }
 
 INLINE void store_sum(const struct llqi_product *p, int64_t row, int64_t output,
@@ -166,18 +191,15 @@ INLINE void tile(int kind, int n_outputs, int n_rows,
   struct operands at = operands_at(p, n_outputs, n_rows, output, row);
   clear(n_outputs, n_rows, sum);
   if (kind == LLQI_ROWS_INT4) {
-    int64_t size = p->weight->n_groups > 1 ? p->weight->group_size : 0;
-    if (size == 32)
-      int4_blocks(n_outputs, n_rows, 2, p, &at, output, sum);
-    else if (size == 64)
-      int4_blocks(n_outputs, n_rows, 4, p, &at, output, sum);
+    if (p->dtype == LLQ_BF16)
+      int4_groups(1, n_outputs, n_rows, p, &at, output, sum);
     else
-      int4_blocks(n_outputs, n_rows, 8, p, &at, output, sum);
+      int4_groups(0, n_outputs, n_rows, p, &at, output, sum);
   } else {
     v16 scale[TILE_OUTPUTS];
     for (int o = 0; o < n_outputs; o++)
-      scale[o] = v16_set(kind == LLQI_ROWS_INT8 ? p->weight->scale[output + o]
-                                                : 1);
+      scale[o] =
+          v16_set(kind == LLQI_ROWS_INT8 ? p->weight->scale[output + o] : 1);
     if (p->dtype == LLQ_BF16)
       multiply(kind, n_outputs, n_rows, p, &at, scale, LLQ_BF16, sum);
     else
@@ -197,16 +219,21 @@ typedef void (*tile_fn)(const struct llqi_product *p, int64_t output,
 
 #ifdef __AVX512F__
 #define TILES(kind)                                                            \
-  TILE(kind, 1, 1) TILE(kind, 4, 1) TILE(kind, 4, 2) TILE(kind, 4, 3)          \
-  TILE(kind, 4, 4) TILE(kind, 4, 5) TILE(kind, 4, 6)
+  TILE(kind, 1, 1)                                                             \
+  TILE(kind, 4, 1)                                                             \
+  TILE(kind, 4, 2) TILE(kind, 4, 3) TILE(kind, 4, 4) TILE(kind, 4, 5)          \
+      TILE(kind, 4, 6)
 #define TILE_NAMES(kind)                                                       \
-  {tile_##kind##_1_1, tile_##kind##_4_1, tile_##kind##_4_2, tile_##kind##_4_3, \
-   tile_##kind##_4_4, tile_##kind##_4_5, tile_##kind##_4_6}
+  {                                                                            \
+    tile_##kind##_1_1, tile_##kind##_4_1, tile_##kind##_4_2,                   \
+        tile_##kind##_4_3, tile_##kind##_4_4, tile_##kind##_4_5,               \
+        tile_##kind##_4_6                                                      \
+  }
 #else
 #define TILES(kind)                                                            \
   TILE(kind, 1, 1) TILE(kind, 2, 1) TILE(kind, 2, 2) TILE(kind, 2, 3)
 #define TILE_NAMES(kind)                                                       \
-  {tile_##kind##_1_1, tile_##kind##_2_1, tile_##kind##_2_2, tile_##kind##_2_3}
+  { tile_##kind##_1_1, tile_##kind##_2_1, tile_##kind##_2_2, tile_##kind##_2_3 }
 #endif
 
 TILES(F32)

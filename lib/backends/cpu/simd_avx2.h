@@ -66,7 +66,8 @@ INLINE v16 v16_select_less(v16 a, v16 b, v16 yes, v16 no) {
 
 /* 2^n for whole n from -126 to 127. */
 INLINE __m256 exp2i8(__m256 n) {
-  __m256i bits = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  __m256i bits =
+      _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
 }
 UNARY(exp2i, exp2i8)
@@ -154,11 +155,11 @@ INLINE v16 v16_lookup(v16 table, words16 words, int j) {
 /* As below for half of the lanes: even bytes and odd ones as 16-bit numbers,
    whose products are summed in pairs without overflow. */
 INLINE __m256i dot8(__m256i sum, __m256i w, __m256i x) {
-  __m256i even = _mm256_madd_epi16(
-      _mm256_and_si256(w, _mm256_set1_epi16(0xff)),
-      _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
-  __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8),
-                                  _mm256_srai_epi16(x, 8));
+  __m256i even =
+      _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(0xff)),
+                        _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
+  __m256i odd =
+      _mm256_madd_epi16(_mm256_srli_epi16(w, 8), _mm256_srai_epi16(x, 8));
   return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
 
@@ -185,17 +186,27 @@ INLINE words16 words_sub(words16 a, words16 b) {
    NaN. */
 INLINE __m256i rounded_bits(__m256 x) {
   __m256i bits = _mm256_castps_si256(x);
-  __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16),
-                                 _mm256_set1_epi32(1));
+  __m256i odd =
+      _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)),
                           odd);
 }
 
 INLINE __m256 round_bf16_8(__m256 x) {
-  return _mm256_castsi256_ps(_mm256_and_si256(
-      rounded_bits(x), _mm256_set1_epi32((int)0xffff0000)));
+  return _mm256_castsi256_ps(
+      _mm256_and_si256(rounded_bits(x), _mm256_set1_epi32((int)0xffff0000)));
 }
 UNARY(round_bf16, round_bf16_8)
+
+/* A table of bf16 values, and the entries that nibbles j and j + 4 name. */
+INLINE v16 v16_table_bf16(v16 x) {
+  return v16_round_bf16(x);
+}
+
+INLINE void v16_lookup_bf16(v16 table, words16 words, int j, v16 out[2]) {
+  out[0] = v16_lookup(table, words, j);
+  out[1] = v16_lookup(table, words, j + 4);
+}
 
 INLINE __m256 round_f16_8(__m256 x) {
   return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
@@ -204,8 +215,8 @@ UNARY(round_f16, round_f16_8)
 
 INLINE __m256i bf16_bits(__m256 x) {
   __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-  __m256i quiet = _mm256_or_si256(_mm256_castps_si256(x),
-                                  _mm256_set1_epi32(0x400000));
+  __m256i quiet =
+      _mm256_or_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x400000));
   __m256 bits = _mm256_blendv_ps(_mm256_castsi256_ps(rounded_bits(x)),
                                  _mm256_castsi256_ps(quiet), nan);
   return _mm256_srli_epi32(_mm256_castps_si256(bits), 16);
@@ -217,8 +228,8 @@ INLINE void v16_store_bf16(void *to, v16 x) {
 }
 
 INLINE void v16_store_i8(void *to, v16 x) {
-  __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(x.low),
-                                      _mm256_cvtps_epi32(x.high));
+  __m256i packed =
+      _mm256_packs_epi32(_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high));
   packed = _mm256_permute4x64_epi64(packed, 0xd8);
   _mm_storeu_si128(to, _mm_packs_epi16(_mm256_castsi256_si128(packed),
                                        _mm256_extracti128_si256(packed, 1)));
@@ -228,10 +239,10 @@ INLINE void v16_store_i8(void *to, v16 x) {
    to 4 significant bits above. */
 INLINE __m256 round_e4m3_8(__m256 x) {
   __m256i bits = _mm256_castps_si256(x);
-  __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 20),
-                                 _mm256_set1_epi32(1));
-  bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7ffff)),
-                          odd);
+  __m256i odd =
+      _mm256_and_si256(_mm256_srli_epi32(bits, 20), _mm256_set1_epi32(1));
+  bits =
+      _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7ffff)), odd);
   bits = _mm256_and_si256(bits, _mm256_set1_epi32((int)0xfff00000));
   __m256 shift = _mm256_set1_ps(0x1.8p14f);
   __m256 small = _mm256_sub_ps(_mm256_add_ps(x, shift), shift);

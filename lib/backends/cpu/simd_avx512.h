@@ -61,14 +61,15 @@ INLINE v16 v16_select_less(v16 a, v16 b, v16 yes, v16 no) {
 
 /* 2^n for whole n from -126 to 127. */
 INLINE v16 v16_exp2i(v16 n) {
-  __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+  __m512i bits =
+      _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
 }
 
 /* Lanes i and i + 8, then i + 4, i + 2, i + 1. */
 INLINE float v16_sum(v16 x) {
-  __m256 y = _mm256_add_ps(_mm512_castps512_ps256(x),
-                           _mm512_extractf32x8_ps(x, 1));
+  __m256 y =
+      _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
   __m128 z = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
   z = _mm_add_ps(z, _mm_movehl_ps(z, z));
   return _mm_cvtss_f32(_mm_add_ss(z, _mm_movehdup_ps(z)));
@@ -138,15 +139,32 @@ INLINE words16 words_sub(words16 a, words16 b) {
    NaN. */
 INLINE __m512i rounded_bits(v16 x) {
   __m512i bits = _mm512_castps_si512(x);
-  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16),
-                                 _mm512_set1_epi32(1));
+  __m512i odd =
+      _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)),
                           odd);
 }
 
+/* A table's sixteen values as bf16, twice: lookups see five bits of an index,
+   of which the fifth is another's. */
+INLINE v16 v16_table_bf16(v16 x) {
+  __m512i high = _mm512_srli_epi32(rounded_bits(x), 16);
+  return _mm512_castsi512_ps(
+      _mm512_broadcast_i64x4(_mm512_cvtepi32_epi16(high)));
+}
+
+/* The entries that nibbles j and j + 4 name. */
+INLINE void v16_lookup_bf16(v16 table, words16 words, int j, v16 out[2]) {
+  __m512i pair = _mm512_permutexvar_epi16(
+      _mm512_srli_epi16(words, (unsigned)(4 * j)), _mm512_castps_si512(table));
+  out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
+  out[1] = _mm512_castsi512_ps(
+      _mm512_and_si512(pair, _mm512_set1_epi32((int)0xffff0000)));
+}
+
 INLINE v16 v16_round_bf16(v16 x) {
-  return _mm512_castsi512_ps(_mm512_and_si512(
-      rounded_bits(x), _mm512_set1_epi32((int)0xffff0000)));
+  return _mm512_castsi512_ps(
+      _mm512_and_si512(rounded_bits(x), _mm512_set1_epi32((int)0xffff0000)));
 }
 
 INLINE v16 v16_round_f16(v16 x) {
@@ -155,8 +173,8 @@ INLINE v16 v16_round_f16(v16 x) {
 
 INLINE void v16_store_bf16(void *to, v16 x) {
   __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-  __m512i quiet = _mm512_or_si512(_mm512_castps_si512(x),
-                                  _mm512_set1_epi32(0x400000));
+  __m512i quiet =
+      _mm512_or_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x400000));
   __m512i bits = _mm512_mask_blend_epi32(nan, rounded_bits(x), quiet);
   _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
@@ -169,10 +187,10 @@ INLINE void v16_store_i8(void *to, v16 x) {
    to 4 significant bits above. */
 INLINE v16 v16_round_e4m3(v16 x) {
   __m512i bits = _mm512_castps_si512(x);
-  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 20),
-                                 _mm512_set1_epi32(1));
-  bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7ffff)),
-                          odd);
+  __m512i odd =
+      _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(1));
+  bits =
+      _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7ffff)), odd);
   bits = _mm512_and_si512(bits, _mm512_set1_epi32((int)0xfff00000));
   v16 shift = _mm512_set1_ps(0x1.8p14f);
   v16 small = _mm512_sub_ps(_mm512_add_ps(x, shift), shift);
