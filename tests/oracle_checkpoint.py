@@ -160,7 +160,8 @@ def plain(what, dtype, shard="5GB", **changes):
     again = model.save()
     expect_same(tensors_of(again), tensors_of(directory), f"{what}: tensors are the same")
     theirs = logits_of(directory, dtype, TEXT)
-    tap.check(torch.equal(theirs, logits_of(again, dtype, TEXT)), f"{what}: transformers reads it alike")
+    tap.check(torch.equal(theirs, logits_of(again, dtype, TEXT)),
+              f"{what}: transformers reads it alike")
     expect_logits(model.logits(TEXT, theirs.shape[1]), theirs, f"{what}: logits agree")
     model.close()
 

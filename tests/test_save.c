@@ -74,6 +74,36 @@ START_TEST(layers_of_different_kinds_come_back) {
 }
 END_TEST
 
+static void set_targets(json_t *groups, const char *group, const char *target) {
+  json_object_set_new(json_object_get(groups, group), "targets",
+                      json_pack("[s]", target));
+}
+
+START_TEST(targets_are_names_then_patterns_then_classes) {
+  const char *directory = empty_directory("targets");
+  llq_model *model = quantized_base(96), *again;
+  quantized_set_all(model, &kinds[7]);
+  for (int k = 0; k < LLQI_N_LINEARS; k++)
+    quantized_set(model, 0, k, &kinds[0]);
+  quantized_set(model, 0, LLQI_K, &kinds[8]);
+  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
+  json_t *config;
+  const char *path = test_path("targets/config.json");
+  ck_assert_llq_ok(llqi_json_read(path, &config));
+  json_t *groups = json_object_get(
+      json_object_get(config, "quantization_config"), "config_groups");
+  set_targets(groups, "group_0", "re:.*layers[.]0[.](mlp|self_attn)");
+  set_targets(groups, "group_1", "model.layers.0.self_attn.k_proj");
+  set_targets(groups, "group_2", "Linear");
+  ck_assert_llq_ok(llqi_json_write(path, config));
+  json_decref(config);
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  quantized_compare(model, again);
+  llq_model_close(model);
+  llq_model_close(again);
+}
+END_TEST
+
 /* Of hidden size 64: a group of 64 is a row of all linears but one. */
 START_TEST(a_model_as_wide_as_a_group_has_one_group) {
   const struct kind kind = {
@@ -459,6 +489,7 @@ Suite *test_suite(void) {
   tcase_add_loop_test(tests, a_quantized_model_comes_back_bit_by_bit, 0,
                       sizeof kinds / sizeof *kinds);
   tcase_add_test(tests, layers_of_different_kinds_come_back);
+  tcase_add_test(tests, targets_are_names_then_patterns_then_classes);
   tcase_add_test(tests, a_model_as_wide_as_a_group_has_one_group);
   tcase_add_test(tests, a_plain_model_comes_back_in_shards);
   tcase_add_test(tests, what_else_a_model_has_comes_along);
