@@ -75,6 +75,7 @@ script_tests += tests/oracle_quantizer.py
 script_tests += tests/oracle_results.py
 script_tests += tests/oracle_statistics.py
 script_tests += tests/oracle_tokenizer.py
+script_tests += tests/test_micro.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK
