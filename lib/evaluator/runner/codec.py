@@ -3,6 +3,7 @@
 # a check begin with this file. What is decoded is never trusted: a tag can
 # make nothing but plain data.
 from posix import _exit, closerange, read, write
+from struct import pack, unpack
 
 SIZE_MAX = 30 << 20  # of one value
 DEPTH_MAX = 100
@@ -43,7 +44,7 @@ def encode(value, out, depth=0):
         size = int.bit_length(value) // 8 + 1
         put(out, b"i", int.to_bytes(value, size, "big", signed=True))
     elif issubclass(kind, float):
-        put(out, b"f", float.hex(value).encode())
+        out += pack(">cd", b"f", value)
     elif issubclass(kind, str):
         put(out, b"s", str.encode(value, "utf-8", "surrogatepass"))
     elif issubclass(kind, list):
@@ -90,8 +91,10 @@ class Decoder:
         tag = self.take(1)
         if tag in b"NTF":
             return {b"N": None, b"T": True, b"F": False}[tag]
+        if tag == b"f":
+            return unpack(">d", self.take(8))[0]
         n = int.from_bytes(self.take(4), "big")
-        if tag in b"ifsb":
+        if tag in b"isb":
             return self.scalar(tag, self.take(n))
         if n > len(self.data) - self.at:
             raise ValueError("truncated")
@@ -100,8 +103,6 @@ class Decoder:
     def scalar(self, tag, data):
         if tag == b"i":
             return int.from_bytes(data, "big", signed=True)
-        if tag == b"f":
-            return float.fromhex(data.decode("ascii"))
         return data.decode("utf-8", "surrogatepass") if tag == b"s" else data
 
     def collection(self, tag, items):
