@@ -237,6 +237,34 @@ START_TEST(a_prompt_longer_than_the_context_fails_its_task_alone) {
 }
 END_TEST
 
+static int evaluate_short_of_memory(const llq_evaluator_options *options,
+                                    long n) {
+  llq_evaluator *evaluator;
+  llqi_alloc_fail_at(n, 0);
+  int status = llq_evaluator_open(&evaluator, backend, model, options);
+  if (status == LLQ_OK)
+    status = llq_evaluator_run(evaluator);
+  llqi_alloc_fail_at(0, 0);
+  llq_evaluator_close(evaluator);
+  return status;
+}
+
+START_TEST(memory_that_runs_out_at_any_point_spoils_nothing) {
+  llq_evaluator_options options = small_evaluation("short");
+  llq_evaluator_options enough = small_evaluation("enough");
+  options.n_samples = enough.n_samples = 2;
+  int status = LLQ_ERROR_MEMORY;
+  for (long n = 1; status != LLQ_OK; n += 1 + n / 12) {
+    status = evaluate_short_of_memory(&options, n);
+    ck_assert_msg(status == LLQ_OK || status == LLQ_ERROR_MEMORY,
+                  "allocation %ld: %s: %s", n, llq_status_name(status),
+                  llq_error_message());
+  }
+  evaluate(backend, model, &enough);
+  check_same_result(options.directory, enough.directory);
+}
+END_TEST
+
 START_TEST(wrong_options_are_named) {
   llq_evaluator_options options = small_evaluation("run");
   llq_evaluator *evaluator;
@@ -280,6 +308,7 @@ Suite *test_suite(void) {
   tcase_add_test(test, a_directory_of_another_run_is_refused);
   tcase_add_test(test, post_processing_keeps_both_verdicts);
   tcase_add_test(test, a_prompt_longer_than_the_context_fails_its_task_alone);
+  tcase_add_test(test, memory_that_runs_out_at_any_point_spoils_nothing);
   tcase_add_test(test, wrong_options_are_named);
   suite_add_tcase(suite, test);
   TCase *killed = tcase_create("killed");
