@@ -63,8 +63,9 @@ static int refuse(const char *path, const json_t *there, const json_t *here,
   describe(json_object_get(there, key), &found);
   describe(json_object_get(here, key), &wanted);
   int status = llqi_fail(
-      LLQ_ERROR_STATE, "%s: holds another run: its \"%s\" is %.200s, not %.200s",
-      path, key, found.data != NULL ? found.data : "?",
+      LLQ_ERROR_STATE,
+      "%s: holds another run: its \"%s\" is %.200s, not %.200s", path, key,
+      found.data != NULL ? found.data : "?",
       wanted.data != NULL ? wanted.data : "?");
   llqi_text_free(&wanted);
   llqi_text_free(&found);

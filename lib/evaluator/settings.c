@@ -62,7 +62,8 @@ static int copy_names(struct llqi_settings *out,
   out->directory = llqi_strdup(options->directory);
   out->sandbox =
       llqi_strdup(options->sandbox != NULL ? options->sandbox : "bwrap");
-  out->check = llqi_strdup(options->check != NULL ? options->check : "isolated");
+  out->check =
+      llqi_strdup(options->check != NULL ? options->check : "isolated");
   if (out->task == NULL || out->directory == NULL || out->sandbox == NULL ||
       out->check == NULL)
     return LLQ_ERROR_MEMORY;
