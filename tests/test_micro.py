@@ -21,7 +21,7 @@ SEED = 20260
 N_DOCUMENTS = int(os.environ.get("LLQ_TEST_DOCUMENTS", "6000"))
 
 sys.path.insert(0, os.path.join(TOP, "tools", "llq-micro"))
-from generator import document, problem, split  # noqa: E402
+from generator import document, split  # noqa: E402
 
 
 def path(name):
