@@ -29,6 +29,7 @@ tests_of_internals = \
 	tests/test_sandbox \
 	tests/test_tasks \
 	tests/test_tensor \
+	tests/test_threads \
 	tests/test_verdict
 tests_of_internals += \
 	tests/test_tokenizer \

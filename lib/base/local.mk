@@ -10,5 +10,6 @@ libllqi_la_SOURCES += \
 	lib/base/sizes.c \
 	lib/base/status.c lib/base/status.h \
 	lib/base/text.c lib/base/text.h \
+	lib/base/threads.c lib/base/threads.h \
 	lib/base/utf8.c lib/base/utf8.h \
 	lib/base/vector.h
