@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CPU's linears by format and rows, beside what memory and arithmetic
    allow in the same run. bench_linear [arch [threads]] */
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/alloc.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
@@ -35,45 +35,58 @@ static double median(double *seconds) {
   return seconds[REPEATS / 2];
 }
 
-/* Sums 256 MiB with all threads: bytes a second. */
-static double read_bandwidth(int n_threads) {
-  size_t n = (size_t)256 << 20;
-  uint64_t *data = llqi_alloc_aligned(n, 1), total = 0;
-  memset(data, 1, n);
-  double seconds[REPEATS];
-  for (int i = 0; i < REPEATS; i++) {
-    double start = now();
-#pragma omp parallel for num_threads(n_threads) reduction(+ : total)
-    for (size_t j = 0; j < n / 8; j += 8)
-      total += (data[j] + data[j + 1]) + (data[j + 2] + data[j + 3]) +
-               (data[j + 4] + data[j + 5]) + (data[j + 6] + data[j + 7]);
-    seconds[i] = now() - start;
-  }
-  llqi_free(data);
-  return total != 0 ? (double)n / median(seconds) : 0;
+#define N_PARTS 256
+#define PART_WORDS ((size_t)128 << 10)
+
+static void sum_part(void *user, uint32_t part, int thread) {
+  const uint64_t *data = (const uint64_t *)user + part * PART_WORDS;
+  uint64_t total = 0;
+  for (size_t j = 0; j < PART_WORDS; j += 8)
+    total += (data[j] + data[j + 1]) + (data[j + 2] + data[j + 3]) +
+             (data[j + 4] + data[j + 5]) + (data[j + 6] + data[j + 7]);
+  __asm__ volatile("" : : "r"(total)); /* the sum is wanted */
 }
 
 #define MULTIPLY(i) "vfmadd231ps %%ymm15, %%ymm15, %%ymm" #i "\n"
+#define MULTIPLIES_PER_PART 8000
 
-/* Multiply-adds of registers alone, twelve chains of them: operations a
-   second. */
-static double multiply_rate(int n_threads) {
-  const long n = 2000000;
+/* Multiply-adds of registers alone, twelve chains of them. */
+static void multiply_part(void *user, uint32_t part, int thread) {
+  for (long k = 0; k < MULTIPLIES_PER_PART; k++)
+    __asm__ volatile(MULTIPLY(0) MULTIPLY(1) MULTIPLY(2) MULTIPLY(3)
+                         MULTIPLY(4) MULTIPLY(5) MULTIPLY(6) MULTIPLY(7)
+                             MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
+                     :
+                     :
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+}
+
+static double median_time(struct llqi_threads *threads, llqi_work work,
+                          void *user) {
   double seconds[REPEATS];
   for (int i = 0; i < REPEATS; i++) {
     double start = now();
-#pragma omp parallel num_threads(n_threads)
-    for (long k = 0; k < n; k++)
-      __asm__ volatile(MULTIPLY(0) MULTIPLY(1) MULTIPLY(2) MULTIPLY(3)
-                           MULTIPLY(4) MULTIPLY(5) MULTIPLY(6) MULTIPLY(7)
-                               MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
-                       :
-                       :
-                       : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
-                         "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+    llqi_threads_run(threads, 0, N_PARTS, work, user);
     seconds[i] = now() - start;
   }
-  return (double)n * 12 * 16 * n_threads / median(seconds);
+  return median(seconds);
+}
+
+/* Bytes a second that all threads read from 256 MiB. */
+static double read_bandwidth(struct llqi_threads *threads) {
+  size_t n = N_PARTS * PART_WORDS * sizeof(uint64_t);
+  void *data = llqi_alloc_aligned(n, 1);
+  memset(data, 1, n);
+  double seconds = median_time(threads, sum_part, data);
+  llqi_free(data);
+  return (double)n / seconds;
+}
+
+/* Operations a second of all threads. */
+static double multiply_rate(struct llqi_threads *threads) {
+  double n = (double)N_PARTS * MULTIPLIES_PER_PART * 12 * 16;
+  return n / median_time(threads, multiply_part, NULL);
 }
 
 static const struct {
@@ -157,8 +170,10 @@ int main(int argc, char **argv) {
   llq_backend_options options = LLQ_BACKEND_OPTIONS_INIT;
   options.arch = argc > 1 ? argv[1] : NULL;
   options.n_threads = argc > 2 ? atoi(argv[2]) : 0;
-  int n_threads =
-      options.n_threads > 0 ? options.n_threads : omp_get_num_procs();
+  struct llqi_threads *threads;
+  if (llqi_threads_open(&threads, options.n_threads) < 0)
+    return 1;
+  int n_threads = llqi_threads_count(threads);
   if (n_threads == 1)
     timer = CLOCK_THREAD_CPUTIME_ID;
   llq_backend *backend;
@@ -166,7 +181,8 @@ int main(int argc, char **argv) {
     fprintf(stderr, "%s\n", llq_error_message());
     return 1;
   }
-  double bandwidth = read_bandwidth(n_threads), rate = multiply_rate(n_threads);
+  double bandwidth = read_bandwidth(threads), rate = multiply_rate(threads);
+  llqi_threads_close(threads);
   printf("%d threads: reads %.1f GB/s, multiplies and adds %.0f GFLOP/s\n",
          n_threads, 1e-9 * bandwidth, 1e-9 * rate);
   printf("%-14s %4s %10s %8s %7s %9s %7s\n", "format", "rows", "ms", "GB/s",

@@ -70,7 +70,7 @@ static double time_rtn(const llq_weight *from,
   double least = INFINITY;
   for (int i = 0; i < REPEATS; i++) {
     double start = now();
-    if (llqi_rtn(from, to) < 0)
+    if (llqi_rtn(from, NULL, to) < 0)
       exit(1);
     least = fmin(least, now() - start);
   }

@@ -15,11 +15,8 @@
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#else
-#define omp_set_num_threads(n) (void)(n)
-#endif
+/* Of the quantizers that quantize() opens. */
+static int n_quantizer_threads;
 
 /* A model of 3 layers; widths 64 and `intermediate`. */
 static llq_model *open_model(const char *dtype, int intermediate, int tied) {
@@ -49,6 +46,7 @@ static llq_quantizer_options options_of(const char *scheme, int32_t group_size,
   options.scheme = scheme;
   options.group_size = group_size;
   options.asymmetric = asymmetric;
+  options.n_threads = n_quantizer_threads;
   return options;
 }
 
@@ -195,7 +193,7 @@ START_TEST(any_number_of_threads_gives_the_same_bytes) {
   llq_model *results[3];
   const int n_threads[] = {1, 2, 5};
   for (int t = 0; t < 3; t++) {
-    omp_set_num_threads(n_threads[t]);
+    n_quantizer_threads = n_threads[t];
     results[t] = quantize(open_model("float16", 192, 1), "w4a16-int", 32, 1);
   }
   for (int i = 0; i < LLQI_N_LINEARS; i++) {
@@ -245,18 +243,18 @@ START_TEST(options_that_make_no_sense_are_named) {
     llq_quantizer_options options;
     const char *message;
   } cases[] = {
-      {{sizeof(llq_quantizer_options), "w3", NULL, 0, 0}, "scheme"},
-      {{sizeof(llq_quantizer_options), NULL, NULL, 0, 0}, "scheme"},
-      {{sizeof(llq_quantizer_options), "bf16", "magic", 0, 0},
+      {{sizeof(llq_quantizer_options), "w3", NULL, 0, 0, 0, 0}, "scheme"},
+      {{sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0}, "scheme"},
+      {{sizeof(llq_quantizer_options), "bf16", "magic", 0, 0, 0, 0},
        "method: expected rtn, found 'magic'"},
-      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 48, 0},
+      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 48, 0, 0, 0},
        "group_size: expected 32, 64, 128 or -1, found 48"},
-      {{sizeof(llq_quantizer_options), "w8a8-int", NULL, 64, 0},
+      {{sizeof(llq_quantizer_options), "w8a8-int", NULL, 64, 0, 0, 0},
        "group_size: w8a8-int has none"},
-      {{sizeof(llq_quantizer_options), "w8a8-fp", NULL, 0, 1},
+      {{sizeof(llq_quantizer_options), "w8a8-fp", NULL, 0, 1, 0, 0},
        "asymmetric: w8a8-fp is symmetric"},
-      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 0, 2}, "asymmetric"},
-      {{0, "w4a16-int", NULL, 0, 0}, "struct_size"},
+      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 0, 2, 0, 0}, "asymmetric"},
+      {{0, "w4a16-int", NULL, 0, 0, 0, 0}, "struct_size"},
   };
   llq_model *model = open_model("bfloat16", 192, 1);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

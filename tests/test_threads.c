@@ -47,6 +47,7 @@ START_TEST(every_item_is_done_once) {
     check_loop(threads, 0, N_ITEMS);
     check_loop(threads, 1 + round % _i, (uint32_t)(round % 7));
   }
+  check_loop(NULL, 0, N_ITEMS);
   llqi_threads_close(threads);
 }
 END_TEST

@@ -26,6 +26,9 @@ typedef struct llq_quantizer_options {
   int32_t group_size;  /**< w4a16-int: inputs that share a scale: 32, 64, 128,
                             or -1 = all of a row (per channel); 0 = 128 */
   int32_t asymmetric;  /**< w4a16-int: 1 = with zero points */
+  int32_t n_threads;   /**< CPU threads; 0 = as many as cores allowed. Any
+                            number gives the same bytes. */
+  int32_t reserved;    /**< 0 */
 } llq_quantizer_options;
 
 /** Begins to quantize the linears of a model's decoder layers; embeddings,
@@ -74,7 +77,7 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 /* ffi:end */
 
 #define LLQ_QUANTIZER_OPTIONS_INIT {sizeof(llq_quantizer_options), NULL, NULL, \
-                                    0, 0}
+                                    0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

@@ -107,7 +107,7 @@ static void wait_until_done(struct llqi_threads *t) {
 void llqi_threads_run(struct llqi_threads *t, int n_threads, uint32_t n_items,
                       llqi_work work, void *user) {
   int most = n_threads > 0 ? n_threads : llqi_threads_count(t);
-  if (most == 1 || n_items < 2 || t->n_workers == 0) {
+  if (most == 1 || n_items < 2 || llqi_threads_count(t) == 1) {
     for (uint32_t i = 0; i < n_items; i++)
       work(user, i, 0);
     return;
@@ -129,7 +129,7 @@ void llqi_threads_run(struct llqi_threads *t, int n_threads, uint32_t n_items,
 }
 
 int llqi_threads_count(const struct llqi_threads *threads) {
-  return threads->n_workers + 1;
+  return threads != NULL ? threads->n_workers + 1 : 1;
 }
 
 int llqi_n_cores(void) {

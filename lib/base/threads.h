@@ -11,7 +11,8 @@
 struct llqi_threads;
 
 /* n threads, the caller's own included; 0 = as many as the process may use
-   cores. With 1, or where no thread can be made, loops run in the caller. */
+   cores. With 1, or where no thread can be made, loops run in the caller; so
+   they do without any llqi_threads, that is with NULL in its place. */
 int llqi_threads_open(struct llqi_threads **out, int n);
 void llqi_threads_close(struct llqi_threads *threads);
 

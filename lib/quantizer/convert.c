@@ -8,8 +8,8 @@
 #include "tensor/weight.h"
 
 /* A dense weight of another type, from a dense weight of finite values. */
-static int convert_weight(llq_model *owner, const llq_weight *from,
-                          llq_weight *out) {
+static int convert_weight(llq_model *owner, struct llqi_threads *threads,
+                          const llq_weight *from, llq_weight *out) {
   struct llqi_quantized to = {.weight = *from};
   to.weight.dtype = LLQ_BF16;
   if (from->dtype == LLQ_BF16)
@@ -18,13 +18,14 @@ static int convert_weight(llq_model *owner, const llq_weight *from,
   if (to.data == NULL)
     return LLQ_ERROR_MEMORY;
   LLQ_TRY(llqi_model_own(owner, to.data));
-  LLQ_TRY(llqi_rtn(from, &to));
+  LLQ_TRY(llqi_rtn(from, threads, &to));
   *out = to.weight;
   out->data = to.data;
   return LLQ_OK;
 }
 
-static int convert_tensor(llq_model *owner, const struct llqi_tensor *from,
+static int convert_tensor(llq_model *owner, struct llqi_threads *threads,
+                          const struct llqi_tensor *from,
                           struct llqi_tensor *to) {
   int64_t n_in = from->shape[from->n_dims - 1];
   llq_weight weight = {
@@ -36,7 +37,7 @@ static int convert_tensor(llq_model *owner, const struct llqi_tensor *from,
       .group_size = n_in,
       .data = from->data,
   };
-  int status = convert_weight(owner, &weight, &weight);
+  int status = convert_weight(owner, threads, &weight, &weight);
   if (status < 0)
     return llqi_fail_within(status, "%s: %s", owner->source, from->name);
   to->dtype = weight.dtype;
@@ -52,21 +53,25 @@ static int set_dtype(json_t *config, const char *key) {
   return LLQ_OK;
 }
 
-int llqi_convert_rest(const llq_model *base, llq_model *result) {
-  LLQ_TRY(convert_tensor(result, &base->embedding, &result->embedding));
-  LLQ_TRY(convert_tensor(result, &base->final_norm, &result->final_norm));
+int llqi_convert_rest(const llq_model *base, struct llqi_threads *threads,
+                      llq_model *result) {
+  LLQ_TRY(convert_tensor(result, threads, &base->embedding,
+                         &result->embedding));
+  LLQ_TRY(convert_tensor(result, threads, &base->final_norm,
+                         &result->final_norm));
   for (int64_t l = 0; l < base->config.n_layers; l++) {
     const struct llqi_layer *from = &base->layers[l];
     struct llqi_layer *to = &result->layers[l];
-    LLQ_TRY(convert_tensor(result, &from->input_norm, &to->input_norm));
-    LLQ_TRY(convert_tensor(result, &from->post_attention_norm,
+    LLQ_TRY(convert_tensor(result, threads, &from->input_norm,
+                           &to->input_norm));
+    LLQ_TRY(convert_tensor(result, threads, &from->post_attention_norm,
                            &to->post_attention_norm));
   }
   if (base->output.data == base->embedding.data) {
     result->output.data = result->embedding.data;
     result->output.dtype = result->embedding.dtype;
   } else {
-    int status = convert_weight(result, &base->output, &result->output);
+    int status = convert_weight(result, threads, &base->output, &result->output);
     if (status < 0)
       return llqi_fail_within(status, "%s: lm_head.weight", base->source);
   }

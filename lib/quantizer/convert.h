@@ -3,11 +3,13 @@
 #ifndef LLQI_QUANTIZER_CONVERT_H
 #define LLQI_QUANTIZER_CONVERT_H
 
+#include "base/threads.h"
 #include "model/model.h"
 
 /* Gives `result`, whose decoder linears are bf16, everything else of `base` in
    bf16 too: embedding, norms, output matrix, and what its config says. What is
    bf16 already stays the base's. */
-int llqi_convert_rest(const llq_model *base, llq_model *result);
+int llqi_convert_rest(const llq_model *base, struct llqi_threads *threads,
+                      llq_model *result);
 
 #endif

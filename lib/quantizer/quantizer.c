@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "model/model.h"
 #include "quantizer/convert.h"
 #include "quantizer/rtn.h"
@@ -19,7 +20,8 @@
 struct method {
   const char *name;
   int needs_calibration;
-  int (*quantize)(const llq_weight *from, const struct llqi_quantized *to);
+  int (*quantize)(const llq_weight *from, struct llqi_threads *threads,
+                  const struct llqi_quantized *to);
 };
 
 static const struct method methods[] = {
@@ -31,6 +33,7 @@ struct llq_quantizer {
   llq_model *result; /* NULL once taken */
   const struct method *method;
   struct llqi_target target;
+  struct llqi_threads *threads;
   int64_t n_done; /* layers */
 };
 
@@ -93,12 +96,15 @@ static int make_result(llq_quantizer *quantizer) {
 
 static int prepare(llq_quantizer *quantizer, llq_backend *backend,
                    llq_model *model, const llq_quantizer_options *options) {
+  LLQ_REQUIRE(options->n_threads >= 0, "n_threads: expected 0 or more, found %d",
+              options->n_threads);
   LLQ_TRY(llqi_target_read(options, &quantizer->target));
   LLQ_TRY(find_method(options->method, &quantizer->method));
   LLQ_REQUIRE(!quantizer->method->needs_calibration || backend != NULL,
               "llq_quantizer_open: method %s needs a backend",
               quantizer->method->name);
   LLQ_TRY(check_linears(model, &quantizer->target));
+  LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));
   quantizer->base = llq_model_retain(model);
   return make_result(quantizer);
 }
@@ -154,7 +160,7 @@ static int quantize_linear(llq_quantizer *quantizer, const llq_weight *from,
   if (target->format == LLQ_WEIGHT_DENSE && from->dtype == to.weight.dtype)
     return LLQ_OK; /* it stays the base's */
   LLQ_TRY(allocate_parts(quantizer->result, target->asymmetric, &to));
-  LLQ_TRY(quantizer->method->quantize(from, &to));
+  LLQ_TRY(quantizer->method->quantize(from, quantizer->threads, &to));
   *out = to.weight;
   return LLQ_OK;
 }
@@ -172,7 +178,8 @@ static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
 static int finish(llq_quantizer *quantizer) {
   if (quantizer->target.format != LLQ_WEIGHT_DENSE)
     return LLQ_OK;
-  return llqi_convert_rest(quantizer->base, quantizer->result);
+  return llqi_convert_rest(quantizer->base, quantizer->threads,
+                           quantizer->result);
 }
 
 static int report(const llq_quantizer *quantizer, llq_progress *progress) {
@@ -241,5 +248,6 @@ void llq_quantizer_close(llq_quantizer *quantizer) {
     return;
   llq_model_close(quantizer->result);
   llq_model_close(quantizer->base);
+  llqi_threads_close(quantizer->threads);
   llqi_free(quantizer);
 }

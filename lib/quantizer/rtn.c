@@ -12,12 +12,6 @@
 #include "tensor/format.h"
 #include "tensor/weight.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#else
-#define omp_get_max_threads() 1
-#endif
-
 struct job {
   const llq_weight *from;
   const struct llqi_quantized *to;
@@ -97,25 +91,49 @@ static struct fault quantize_rows(const struct job *job, int64_t first,
   return no_fault;
 }
 
-/* Each thread takes a run of rows, so that the first fault is the same for any
-   number of threads. */
-static struct fault quantize_all(const struct job *job, int n_threads,
-                                 float *values) {
-  struct fault first = no_fault;
-  int64_t n_out = job->from->n_out;
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-  for (int t = 0; t < n_threads; t++) {
-    struct fault fault =
-        quantize_rows(job, n_out * t / n_threads, n_out * (t + 1) / n_threads,
-                      values + (size_t)t * n_scratch(job));
-#pragma omp critical(llqi_rtn_fault)
-    if (fault.row >= 0 && (first.row < 0 || fault.row < first.row))
-      first = fault;
-  }
-  return first;
+/* A weight's rows, a run of them for each thread. */
+struct rows {
+  const struct job *job;
+  float *values; /* [n_runs, n_scratch()] */
+  struct fault *faults; /* [n_runs] */
+  int64_t n_runs;
+};
+
+static void quantize_run(void *user, uint32_t run, int thread) {
+  const struct rows *rows = user;
+  int64_t n_out = rows->job->from->n_out;
+  rows->faults[run] = quantize_rows(
+      rows->job, n_out * run / rows->n_runs, n_out * (run + 1) / rows->n_runs,
+      rows->values + run * n_scratch(rows->job));
 }
 
-int llqi_rtn(const llq_weight *from, const struct llqi_quantized *to) {
+/* The first fault by place is the same for any number of threads. */
+static struct fault first_fault(const struct rows *rows) {
+  for (int64_t i = 0; i < rows->n_runs; i++)
+    if (rows->faults[i].row >= 0)
+      return rows->faults[i];
+  return no_fault;
+}
+
+static int quantize_all(const struct job *job, struct llqi_threads *threads,
+                        struct fault *fault) {
+  struct rows rows = {.job = job, .n_runs = llqi_threads_count(threads)};
+  size_t n = (size_t)rows.n_runs;
+  rows.values = llqi_array(n, n_scratch(job) * sizeof *rows.values);
+  rows.faults = llqi_array(n, sizeof *rows.faults);
+  int status = rows.values != NULL && rows.faults != NULL ? LLQ_OK
+                                                          : LLQ_ERROR_MEMORY;
+  if (status == LLQ_OK) {
+    llqi_threads_run(threads, 0, (uint32_t)n, quantize_run, &rows);
+    *fault = first_fault(&rows);
+  }
+  llqi_free(rows.values);
+  llqi_free(rows.faults);
+  return status;
+}
+
+int llqi_rtn(const llq_weight *from, struct llqi_threads *threads,
+             const struct llqi_quantized *to) {
   const struct llqi_format *target = llqi_format_of(to->weight.format);
   struct job job = {
       from,
@@ -123,15 +141,8 @@ int llqi_rtn(const llq_weight *from, const struct llqi_quantized *to) {
       llqi_format_of(from->format),
       target,
       {from->dtype, target->q_min, target->q_max, to->zero != NULL}};
-  int n_threads = omp_get_max_threads();
-  if (n_threads > from->n_out)
-    n_threads = (int)from->n_out;
-  float *values =
-      llqi_array((size_t)n_threads, n_scratch(&job) * sizeof *values);
-  if (values == NULL)
-    return LLQ_ERROR_MEMORY;
-  struct fault fault = quantize_all(&job, n_threads, values);
-  llqi_free(values);
+  struct fault fault = no_fault;
+  LLQ_TRY(quantize_all(&job, threads, &fault));
   if (fault.row < 0)
     return LLQ_OK;
   return llqi_fail(LLQ_ERROR_FORMAT, "%s at [%lld, %lld]", fault.what,

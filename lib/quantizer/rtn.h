@@ -5,6 +5,8 @@
 
 #include <llq/backend.h>
 
+#include "base/threads.h"
+
 /* A weight to be filled in: `weight` says what is wanted and points to the
    same memory. */
 struct llqi_quantized {
@@ -15,7 +17,8 @@ struct llqi_quantized {
 
 /* Quantizes a dense weight of finite values, or, to a dense one, converts it.
    Fails with LLQ_ERROR_FORMAT, naming the place, on a NaN or an infinity, or if
-   a range is too wide for the weight's type. */
-int llqi_rtn(const llq_weight *from, const struct llqi_quantized *to);
+   a range is too wide for the weight's type. threads: NULL = the caller's. */
+int llqi_rtn(const llq_weight *from, struct llqi_threads *threads,
+             const struct llqi_quantized *to);
 
 #endif

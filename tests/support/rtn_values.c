@@ -44,7 +44,7 @@ static void quantize(const llq_weight *from, const int64_t *header) {
   to.weight.data = to.data;
   to.weight.scale = to.scale;
   to.weight.zero = to.zero;
-  if (llqi_rtn(from, &to) < 0) {
+  if (llqi_rtn(from, NULL, &to) < 0) {
     fprintf(stderr, "%s\n", llq_error_message());
     exit(1);
   }

@@ -150,6 +150,35 @@ static int64_t n_positions_max(const llq_batch *batch) {
   return n;
 }
 
+/* A call, for the threads that share it. */
+struct call {
+  const llq_batch *batch;
+  const llq_view *q, *out;
+  const llq_kv *cache;
+  group_fn group;
+  float scale;
+  float *scores; /* [n_threads, n_scores] */
+  size_t n_scores;
+  const int32_t *segment_of;
+};
+
+/* One row's query heads that share a key and value head. */
+static void attend_item(void *user, uint32_t item, int thread) {
+  const struct call *call = user;
+  const llq_kv *cache = call->cache;
+  int r = (int)item / cache->n_kv_heads, head = (int)item % cache->n_kv_heads;
+  if (call->segment_of[r] < 0)
+    return;
+  const llq_segment *segment = &call->batch->segments[call->segment_of[r]];
+  struct row row = {cache, call->batch->pages + segment->first_page,
+                    segment->first_position + r - segment->first_row + 1,
+                    call->scale};
+  int n_heads = (int)(call->q->n_cols / cache->head_size / cache->n_kv_heads);
+  call->group(&row, head, n_heads, call->q, (llq_view *)call->out,
+              r * call->q->n_cols + (int64_t)head * n_heads * cache->head_size,
+              call->scores + call->n_scores * (size_t)thread);
+}
+
 int ARCH(attention)(void *self, const llq_batch *batch, const llq_view *q,
                     const llq_kv *cache, float scale, llq_view *out) {
   struct llqi_cpu *cpu = self;
@@ -158,29 +187,18 @@ int ARCH(attention)(void *self, const llq_batch *batch, const llq_view *q,
     return llqi_cpu_attention(self, batch, q, cache, scale, out);
   int64_t n_positions = n_positions_max(batch);
   size_t n_scores = (size_t)(n_positions / LANES + 1) * LANES;
-  size_t n_all = n_scores * (size_t)cpu->n_threads;
+  size_t n_all = n_scores * (size_t)llqi_threads_count(cpu->threads);
   float *scores = llqi_cpu_scratch(
       cpu, n_all * sizeof *scores + (size_t)batch->n_rows * sizeof(int32_t));
   if (scores == NULL)
     return LLQ_ERROR_MEMORY;
   int32_t *segment_of = (int32_t *)(scores + n_all);
   find_segments(batch, segment_of);
-  int n_heads = (int)(q->n_cols / cache->head_size / cache->n_kv_heads);
-  int64_t n_items = (int64_t)batch->n_rows * cache->n_kv_heads;
-  int n_threads = llqi_cpu_threads(cpu, (double)batch->n_rows * q->n_cols *
-                                            n_positions / 4);
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 4)
-  for (int64_t i = 0; i < n_items; i++) {
-    int r = (int)(i / cache->n_kv_heads), head = (int)(i % cache->n_kv_heads);
-    if (segment_of[r] < 0)
-      continue;
-    const llq_segment *segment = &batch->segments[segment_of[r]];
-    struct row row = {cache, batch->pages + segment->first_page,
-                      segment->first_position + r - segment->first_row + 1,
-                      scale};
-    group(&row, head, n_heads, q, out,
-          r * q->n_cols + (int64_t)head * n_heads * cache->head_size,
-          scores + n_scores * (size_t)llqi_cpu_thread());
-  }
+  struct call call = {batch, q,      out,      cache,     group,
+                      scale, scores, n_scores, segment_of};
+  double work = (double)batch->n_rows * q->n_cols * n_positions / 4;
+  llqi_threads_run(cpu->threads, llqi_cpu_threads(cpu, work),
+                   (uint32_t)(batch->n_rows * cache->n_kv_heads), attend_item,
+                   &call);
   return LLQ_OK;
 }

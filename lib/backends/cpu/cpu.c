@@ -4,9 +4,6 @@
 #include "backends/cpu/cpu.h"
 
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "backend/backend.h"
 #include "base/alloc.h"
@@ -30,15 +27,8 @@ void *llqi_cpu_scratch(struct llqi_cpu *cpu, size_t size) {
 
 int llqi_cpu_threads(const struct llqi_cpu *cpu, double n_multiplications) {
   double n = 1 + n_multiplications / WORTH_A_THREAD;
-  return n < cpu->n_threads ? (int)n : cpu->n_threads;
-}
-
-int llqi_cpu_thread(void) {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
+  int n_threads = llqi_threads_count(cpu->threads);
+  return n < n_threads ? (int)n : n_threads;
 }
 
 void llqi_cpu_load_row(const llq_view *view, int64_t row, float *values) {
@@ -192,8 +182,6 @@ static int open_cpu(void **self, int index,
                     const llq_backend_options *options) {
   int level;
   LLQ_TRY(find_arch(options->arch, &level));
-  llq_device_info info = LLQ_DEVICE_INFO_INIT;
-  LLQ_TRY(llqi_cpu_describe(index, &info));
   struct llqi_cpu *cpu = llqi_calloc(1, sizeof *cpu);
   if (cpu == NULL)
     return LLQ_ERROR_MEMORY;
@@ -204,13 +192,17 @@ static int open_cpu(void **self, int index,
   if (level >= 2)
     llqi_cpu_ops_avx512(&cpu->ops);
 #endif
-  cpu->n_threads = options->n_threads > 0 ? options->n_threads : info.n_units;
-  *self = cpu;
-  return LLQ_OK;
+  int status = llqi_threads_open(&cpu->threads, options->n_threads);
+  if (status < 0)
+    llqi_free(cpu);
+  else
+    *self = cpu;
+  return status;
 }
 
 static void close_cpu(void *self) {
   struct llqi_cpu *cpu = self;
+  llqi_threads_close(cpu->threads);
   llqi_free(cpu->scratch);
   llqi_free(cpu);
 }

@@ -7,9 +7,11 @@
 
 #include <llq/backend.h>
 
+#include "base/threads.h"
+
 struct llqi_cpu {
   llq_backend_ops ops;
-  int n_threads;
+  struct llqi_threads *threads;
   void *scratch; /* grows; see llqi_cpu_scratch() */
   size_t scratch_size;
 };
@@ -44,9 +46,6 @@ int llqi_cpu_describe(int index, llq_device_info *info);
 
 /* Fewer threads than allowed for work that is not worth waking them up. */
 int llqi_cpu_threads(const struct llqi_cpu *cpu, double n_multiplications);
-
-/* The calling thread's number in a parallel region. */
-int llqi_cpu_thread(void);
 
 /* Row `row` of a view, to float and back. */
 void llqi_cpu_load_row(const llq_view *view, int64_t row, float *values);

@@ -27,13 +27,24 @@ static void norm_row(const void *x, const void *weight, int64_t n, float eps,
   }
 }
 
+struct norm {
+  const llq_view *x, *weight, *out;
+  float eps;
+};
+
+static void norm_item(void *user, uint32_t r, int thread) {
+  const struct norm *norm = user;
+  norm_row(row_at(norm->x, r), norm->weight->data, norm->x->n_cols, norm->eps,
+           norm->x->dtype, row_at(norm->out, r));
+}
+
 int ARCH(rms_norm)(void *self, const llq_view *x, const llq_view *weight,
                    float eps, llq_view *out) {
-  int n_threads = llqi_cpu_threads(self, (double)x->n_rows * x->n_cols);
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-  for (int64_t r = 0; r < x->n_rows; r++)
-    norm_row(row_at(x, r), weight->data, x->n_cols, eps, x->dtype,
-             row_at(out, r));
+  struct llqi_cpu *cpu = self;
+  struct norm norm = {x, weight, out, eps};
+  llqi_threads_run(cpu->threads,
+                   llqi_cpu_threads(cpu, (double)x->n_rows * x->n_cols),
+                   (uint32_t)x->n_rows, norm_item, &norm);
   return LLQ_OK;
 }
 
@@ -43,17 +54,27 @@ INLINE v16 gated(v16 gate, v16 up) {
   return v16_mul(v16_div(gate, v16_add(one, e)), up);
 }
 
+struct swiglu {
+  const llq_view *gate, *up, *out;
+};
+
+static void swiglu_item(void *user, uint32_t r, int thread) {
+  const struct swiglu *s = user;
+  int64_t n = s->gate->n_cols;
+  int dtype = s->gate->dtype;
+  for (int64_t i = 0; i < n; i += LANES)
+    v16_row_store(dtype, row_at(s->out, r), i, n,
+                  gated(v16_row_load(dtype, row_at(s->gate, r), i, n),
+                        v16_row_load(dtype, row_at(s->up, r), i, n)));
+}
+
 int ARCH(swiglu)(void *self, const llq_view *gate, const llq_view *up,
                  llq_view *out) {
-  int64_t n = gate->n_cols;
-  int dtype = gate->dtype;
-  int n_threads = llqi_cpu_threads(self, 8 * (double)gate->n_rows * n);
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-  for (int64_t r = 0; r < gate->n_rows; r++)
-    for (int64_t i = 0; i < n; i += LANES)
-      v16_row_store(dtype, row_at(out, r), i, n,
-                    gated(v16_row_load(dtype, row_at(gate, r), i, n),
-                          v16_row_load(dtype, row_at(up, r), i, n)));
+  struct llqi_cpu *cpu = self;
+  struct swiglu swiglu = {gate, up, out};
+  double work = 8 * (double)gate->n_rows * gate->n_cols;
+  llqi_threads_run(cpu->threads, llqi_cpu_threads(cpu, work),
+                   (uint32_t)gate->n_rows, swiglu_item, &swiglu);
   return LLQ_OK;
 }
 

@@ -34,7 +34,7 @@ static void quantize_row(int activation, float *x, int64_t n, int8_t *q,
 static int prepare(struct llqi_cpu *cpu, const llq_weight *weight,
                    const llq_view *x, struct inputs *in) {
   size_t n_in = (size_t)weight->n_in, n_rows = (size_t)x->n_rows;
-  size_t n_threads = (size_t)cpu->n_threads;
+  size_t n_threads = (size_t)llqi_threads_count(cpu->threads);
   float *memory = llqi_cpu_scratch(
       cpu, (n_rows * (n_in + (size_t)weight->n_out + 1) + n_threads * n_in) *
                    sizeof(float) +
@@ -78,31 +78,38 @@ static double dot(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
+struct product {
+  const llq_weight *weight;
+  struct inputs in;
+  int64_t n_rows;
+};
+
+/* One output of every row. */
+static void output_item(void *user, uint32_t o, int thread) {
+  const struct product *p = user;
+  const struct inputs *in = &p->in;
+  const llq_weight *weight = p->weight;
+  float *row = in->row + thread * weight->n_in;
+  weight_row(weight, o, row);
+  float scale =
+      in->scale != NULL ? llqi_load_f32(weight->dtype, weight->scale, o) : 1;
+  for (int64_t r = 0; r < p->n_rows; r++) {
+    float sum = (float)dot(row, in->x + r * weight->n_in, weight->n_in);
+    in->y[r * weight->n_out + o] =
+        in->scale != NULL ? sum * in->scale[r] * scale : sum;
+  }
+}
+
 static int run(struct llqi_cpu *cpu, const struct llqi_cpu_linear *linear,
                const llq_view *x, llq_view *out) {
   const llq_weight *weight = &linear->weight;
-  int64_t n_in = weight->n_in, n_out = weight->n_out;
-  struct inputs in;
-  LLQ_TRY(prepare(cpu, weight, x, &in));
-  int n_threads = llqi_cpu_threads(cpu, (double)x->n_rows * n_in * n_out);
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-  for (int t = 0; t < n_threads; t++) {
-    float *row = in.row + t * n_in;
-    for (int64_t o = n_out * t / n_threads; o < n_out * (t + 1) / n_threads;
-         o++) {
-      weight_row(weight, o, row);
-      float scale = in.scale != NULL
-                        ? llqi_load_f32(weight->dtype, weight->scale, (size_t)o)
-                        : 1;
-      for (int64_t r = 0; r < x->n_rows; r++) {
-        float sum = (float)dot(row, in.x + r * n_in, n_in);
-        in.y[r * n_out + o] =
-            in.scale != NULL ? sum * in.scale[r] * scale : sum;
-      }
-    }
-  }
+  struct product product = {.weight = weight, .n_rows = x->n_rows};
+  LLQ_TRY(prepare(cpu, weight, x, &product.in));
+  double work = (double)x->n_rows * weight->n_in * weight->n_out;
+  llqi_threads_run(cpu->threads, llqi_cpu_threads(cpu, work),
+                   (uint32_t)weight->n_out, output_item, &product);
   for (int64_t r = 0; r < x->n_rows; r++)
-    llqi_cpu_store_row(out, r, in.y + r * n_out);
+    llqi_cpu_store_row(out, r, product.in.y + r * weight->n_out);
   return LLQ_OK;
 }
 

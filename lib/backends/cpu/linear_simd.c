@@ -87,12 +87,22 @@ static void load_row(const struct llqi_cpu_packed *weight, const llq_view *x,
     row[i] = 0;
 }
 
-static void prepare_row(const struct llqi_cpu_linear *linear, const llq_view *x,
-                        int64_t r, const struct inputs *in) {
-  const struct llqi_cpu_packed *weight = linear->packed;
-  int64_t n = weight->n_in;
+/* A call, for the threads that share it. */
+struct call {
+  const struct llqi_cpu_linear *linear;
+  const llq_view *x;
+  struct inputs in;
+  struct llqi_product product;
+  int64_t step; /* outputs of an item */
+};
+
+static void prepare_item(void *user, uint32_t r, int thread) {
+  const struct call *call = user;
+  const struct llqi_cpu_linear *linear = call->linear;
+  const struct inputs *in = &call->in;
+  int64_t n = linear->packed->n_in;
   float *row = in->x + r * n;
-  load_row(weight, x, r, row);
+  load_row(linear->packed, call->x, r, row);
   if (linear->weight.activation == LLQ_ACTIVATION_FP8)
     in->scale[r] = ARCH(quantize_e4m3)(row, n);
   if (linear->weight.activation == LLQ_ACTIVATION_INT8)
@@ -111,32 +121,35 @@ static int64_t outputs_per_part(const struct llqi_cpu_packed *weight,
   return n > step ? n : step;
 }
 
+static void multiply_item(void *user, uint32_t item, int thread) {
+  const struct call *call = user;
+  const struct llqi_product *product = &call->product;
+  int64_t first = item * call->step, end = first + call->step;
+  end = end < product->n_out ? end : product->n_out;
+  if (product->weight->kind == LLQI_PANELS_INT8)
+    ARCH(multiply_panels)(product, first, end);
+  else
+    ARCH(multiply_rows)(product, first, end);
+}
+
 static int run(struct llqi_cpu *cpu, const struct llqi_cpu_linear *linear,
                const llq_view *x, llq_view *out) {
   const struct llqi_cpu_packed *weight = linear->packed;
   int64_t n_rows = x->n_rows, n_out = out->n_cols;
-  struct inputs in;
-  LLQ_TRY(get_memory(cpu, n_rows, weight->n_in, &in));
+  struct call call = {.linear = linear, .x = x};
+  struct inputs *in = &call.in;
+  LLQ_TRY(get_memory(cpu, n_rows, weight->n_in, in));
   int is_quantized = linear->weight.activation != LLQ_ACTIVATION_NONE;
-  struct llqi_product p = {
-      weight, linear->weight.dtype,           n_out,  n_rows, in.x,
-      in.q,   is_quantized ? in.scale : NULL, in.sum, out};
+  call.product = (struct llqi_product){
+      weight, linear->weight.dtype,            n_out,   n_rows, in->x,
+      in->q,  is_quantized ? in->scale : NULL, in->sum, out};
   int n_threads = llqi_cpu_threads(cpu, (double)n_rows * x->n_cols * n_out / 8);
-  int64_t step = outputs_per_part(weight, n_out, n_threads);
-#pragma omp parallel num_threads(n_threads)
-  {
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < n_rows; r++)
-      prepare_row(linear, x, r, &in);
-#pragma omp for schedule(dynamic)
-    for (int64_t o = 0; o < n_out; o += step) {
-      int64_t end = o + step < n_out ? o + step : n_out;
-      if (weight->kind == LLQI_PANELS_INT8)
-        ARCH(multiply_panels)(&p, o, end);
-      else
-        ARCH(multiply_rows)(&p, o, end);
-    }
-  }
+  call.step = outputs_per_part(weight, n_out, n_threads);
+  llqi_threads_run(cpu->threads, n_threads, (uint32_t)n_rows, prepare_item,
+                   &call);
+  llqi_threads_run(cpu->threads, n_threads,
+                   (uint32_t)((n_out + call.step - 1) / call.step),
+                   multiply_item, &call);
   return LLQ_OK;
 }
 
@@ -145,7 +158,7 @@ int ARCH(linear_upload)(void *self, const llq_weight *weight, int compute,
   struct llqi_cpu *cpu = self;
   LLQ_TRY(llqi_cpu_linear_upload(self, weight, compute, out));
   struct llqi_cpu_linear *linear = *out;
-  int status = llqi_cpu_pack(weight, cpu->n_threads, &linear->packed);
+  int status = llqi_cpu_pack(weight, cpu->threads, &linear->packed);
   if (status < 0)
     llqi_cpu_linear_free(self, linear);
   else if (linear->packed != NULL)

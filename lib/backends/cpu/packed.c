@@ -139,7 +139,22 @@ static void pack_plain_row(const llq_weight *weight,
   memset(to + size, 0, packed->stride - size);
 }
 
-static int pack_rows(const llq_weight *weight, int n_threads,
+struct packing {
+  const llq_weight *weight;
+  const struct llqi_cpu_packed *packed;
+  void (*pack_row)(const llq_weight *, const struct llqi_cpu_packed *, int64_t);
+};
+
+#define ROWS_AT_ONCE 64
+
+static void pack_item(void *user, uint32_t item, int thread) {
+  const struct packing *p = user;
+  int64_t first = (int64_t)item * ROWS_AT_ONCE, end = first + ROWS_AT_ONCE;
+  for (int64_t out = first; out < end && out < p->weight->n_out; out++)
+    p->pack_row(p->weight, p->packed, out);
+}
+
+static int pack_rows(const llq_weight *weight, struct llqi_threads *threads,
                      struct llqi_cpu_packed *packed) {
   int is_panels = packed->kind == LLQI_PANELS_INT8;
   int64_t n_rows = is_panels ? round_up(weight->n_out, LLQI_PANEL_OUTPUTS) /
@@ -151,13 +166,12 @@ static int pack_rows(const llq_weight *weight, int n_threads,
   packed->data = packed->owned;
   if (is_panels) /* the padding is read, and must be defined */
     memset(packed->owned, 128, (size_t)n_rows * packed->stride);
-  void (*pack_row)(const llq_weight *, const struct llqi_cpu_packed *,
-                   int64_t) = is_panels                        ? pack_int8_row
-                              : packed->kind == LLQI_ROWS_INT4 ? pack_int4_row
-                                                               : pack_plain_row;
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 64)
-  for (int64_t out = 0; out < weight->n_out; out++)
-    pack_row(weight, packed, out);
+  struct packing packing = {weight, packed,
+                            is_panels                        ? pack_int8_row
+                            : packed->kind == LLQI_ROWS_INT4 ? pack_int4_row
+                                                             : pack_plain_row};
+  int64_t n_items = (weight->n_out + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+  llqi_threads_run(threads, 0, (uint32_t)n_items, pack_item, &packing);
   return LLQ_OK;
 }
 
@@ -188,7 +202,7 @@ static void set_shape(const llq_weight *weight,
 }
 
 /* LLQ_MORE: no kernel fits. */
-static int pack(const llq_weight *weight, int n_threads,
+static int pack(const llq_weight *weight, struct llqi_threads *threads,
                 struct llqi_cpu_packed *packed) {
   int status = LLQ_OK;
   set_shape(weight, packed);
@@ -202,11 +216,11 @@ static int pack(const llq_weight *weight, int n_threads,
     return status;
   packed->data = weight->data;
   if (packed->kind >= LLQI_ROWS_INT4 || packed->n_in != weight->n_in)
-    return pack_rows(weight, n_threads, packed);
+    return pack_rows(weight, threads, packed);
   return LLQ_OK;
 }
 
-int llqi_cpu_pack(const llq_weight *weight, int n_threads,
+int llqi_cpu_pack(const llq_weight *weight, struct llqi_threads *threads,
                   struct llqi_cpu_packed **out) {
   *out = NULL;
   int kind = choose_kind(weight);
@@ -216,7 +230,7 @@ int llqi_cpu_pack(const llq_weight *weight, int n_threads,
   if (packed == NULL)
     return LLQ_ERROR_MEMORY;
   packed->kind = (enum llqi_cpu_kind)kind;
-  int status = pack(weight, n_threads, packed);
+  int status = pack(weight, threads, packed);
   if (status == LLQ_OK)
     *out = packed;
   else

@@ -51,7 +51,7 @@ struct llqi_cpu_packed {
 
 /* *out is NULL where no SIMD kernel fits the weight: odd groups, scales or
    E4M3 codes that are no numbers. */
-int llqi_cpu_pack(const llq_weight *weight, int n_threads,
+int llqi_cpu_pack(const llq_weight *weight, struct llqi_threads *threads,
                   struct llqi_cpu_packed **out);
 void llqi_cpu_packed_free(struct llqi_cpu_packed *packed);
 
