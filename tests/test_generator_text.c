@@ -164,14 +164,16 @@ START_TEST(text_that_may_begin_a_stop_string_is_held_back) {
   llq_generator *generator = open_micro(1, 256);
   struct job job = prompts[1];
   struct outcome whole, now;
-  const char *strings[] = {"\n    return"};
+  char stop[13] = "";
+  const char *strings[] = {stop};
   int64_t number;
   job.sampling.n_tokens_max = 60;
   number = submit(generator, &job);
   ck_assert_llq_ok(llq_generator_run(generator));
   get_outcome(generator, number, &whole);
-  const char *at = strstr(whole.text, strings[0]);
-  ck_assert_msg(at != NULL, "%s", whole.text);
+  ck_assert_uint_gt(whole.n_bytes, 40);
+  memcpy(stop, whole.text + 20, sizeof stop - 1);
+  const char *at = strstr(whole.text, stop);
   job.sampling.stops = strings;
   job.sampling.n_stops = 1;
   number = submit(generator, &job);
@@ -187,14 +189,21 @@ START_TEST(text_that_may_begin_a_stop_string_is_held_back) {
 END_TEST
 
 START_TEST(the_models_end_token_ends_the_text_and_is_not_in_it) {
-  llq_generator *generator = open_micro(2, 256);
+  llq_generator *generator = open_micro(6, 256);
   struct outcome outcome;
-  int64_t number = submit(generator, &prompts[2]);
+  int n_ended = 0;
+  for (int i = 0; i < N_PROMPTS; i++) {
+    prompts[i].sampling.n_tokens_max = 200;
+    ck_assert_int_eq(submit(generator, &prompts[i]), i);
+  }
   ck_assert_llq_ok(llq_generator_run(generator));
-  get_outcome(generator, number, &outcome);
-  ck_assert_int_eq(outcome.stop_reason, LLQ_STOP_END);
-  ck_assert_ptr_null(strstr(outcome.text, "<|"));
-  expect_text_of_ids(&outcome);
+  for (int i = 0; i < N_PROMPTS; i++) {
+    get_outcome(generator, i, &outcome);
+    n_ended += outcome.stop_reason == LLQ_STOP_END;
+    ck_assert_ptr_null(strstr(outcome.text, "<|"));
+    expect_text_of_ids(&outcome);
+  }
+  ck_assert_int_gt(n_ended, N_PROMPTS / 2);
   llq_generator_close(generator);
 }
 END_TEST
