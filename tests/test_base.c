@@ -228,7 +228,8 @@ static void keep_line(void *user, int level, const char *line) {
 }
 
 START_TEST(the_log_goes_to_the_sink_down_to_its_level) {
-  llq_log_set(keep_line, "<", LLQ_LOG_WARNING);
+  static char prefix[] = "<";
+  llq_log_set(keep_line, prefix, LLQ_LOG_WARNING);
   llqi_log(LLQ_LOG_WARNING, "careful: %d", 3);
   llqi_log(LLQ_LOG_INFO, "not wanted");
   llq_log_set(NULL, NULL, 0);
