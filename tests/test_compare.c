@@ -15,7 +15,7 @@
 
 #define N_TASKS 40
 
-static char names[N_TASKS][16];
+static char names[N_TASKS][32];
 static const char *task_ids[N_TASKS];
 
 static void make_names(void) {
