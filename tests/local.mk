@@ -54,6 +54,7 @@ AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	LLQ_COMMAND='$(abs_top_builddir)/llq'; export LLQ_COMMAND; \
+	LLQ_BACKEND_PATH='$(abs_top_builddir)/.libs'; export LLQ_BACKEND_PATH; \
 	NM='$(NM)'; CC='$(CC)'; CXX='$(CXX)'; export NM CC CXX; \
 	LLQ_SANITIZERS='$(llq_sanitizers)'; export LLQ_SANITIZERS; \
 	PYTHONPATH='$(abs_top_srcdir)/tests/support'; export PYTHONPATH; \

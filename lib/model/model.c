@@ -80,21 +80,20 @@ const char *llq_model_source(const llq_model *model) {
 /* The directory of a source that is not random: itself, or, for a plain name
    such as "llq-micro", the one of that name among libllq's data. */
 static int find_directory(const char *source, char **out) {
+  const char *data = getenv("LLQ_DATA");
+  data = data != NULL ? data : LLQ_DATADIR;
+  int is_path = strchr(source, '/') != NULL || llqi_directory_exists(source);
+  *out = is_path ? llqi_strdup(source) : llqi_path_join(data, source);
+  if (*out == NULL)
+    return LLQ_ERROR_MEMORY;
+  if (llqi_directory_exists(*out))
+    return LLQ_OK;
+  llqi_free(*out);
   *out = NULL;
-  if (!llqi_directory_exists(source) && strchr(source, '/') == NULL) {
-    const char *data = getenv("LLQ_DATA");
-    *out = llqi_path_join(data != NULL ? data : LLQ_DATADIR, source);
-    if (*out == NULL)
-      return LLQ_ERROR_MEMORY;
-    if (llqi_directory_exists(*out))
-      return LLQ_OK;
-    llqi_free(*out);
-    *out = NULL;
-  }
-  if (!llqi_directory_exists(source))
-    return llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source);
-  *out = llqi_strdup(source);
-  return *out != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+  return is_path ? llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source)
+                 : llqi_fail(LLQ_ERROR_IO,
+                             "%s: no such model directory, here or in %s",
+                             source, data);
 }
 
 static int open_directory(llq_model *model) {
