@@ -57,7 +57,13 @@ static int find_all(void) {
   return n;
 }
 
+/* CUDA, once looked at, cannot be used in a forked child. */
+static void keep_tests_in_this_process(void) {
+  setenv("CK_FORK", "no", 1);
+}
+
 int find_subjects(void) {
+  keep_tests_in_this_process();
   const char *list = getenv("LLQ_TEST_BACKENDS");
   if (list == NULL)
     return find_all();

@@ -7,7 +7,8 @@
 #include "backend/backend.h"
 
 /* What LLQ_TEST_BACKENDS lists ("cpu/avx2,cuda:0/sm80"), or else every arch
-   of every usable device; without the reference itself. */
+   of every usable device; without the reference itself. Tests are not forked
+   from then on. */
 #define SUBJECTS_MAX 16
 extern char subjects[SUBJECTS_MAX][32];
 int find_subjects(void);
