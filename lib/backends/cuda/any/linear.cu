@@ -29,13 +29,17 @@ __device__ float dequantized(const cuda_linear &w, int64_t o, int64_t i) {
   return round_to(w.dtype, (q - zero) * load_any(w.scale, w.dtype, scale_at));
 }
 
-/* The scale of a row for a quantized activation: max|x| over its largest code. */
+/* The scale of a row for a quantized activation: max|x| over its largest code;
+   NaN for a row with a NaN or an infinity, and 1 for a row of zeros. */
 __device__ float row_scale(const void *x, int dtype, int64_t row, int64_t n, float largest) {
-  float peak = 0;
-  for (int64_t i = threadIdx.x; i < n; i += 32)
-    peak = fmaxf(peak, fabsf(load_any(x, dtype, row + i)));
-  float scale = warp_max(peak) / largest;
-  return scale > 0 ? scale : 1.0f;
+  float peak = 0, bad = 0;
+  for (int64_t i = threadIdx.x; i < n; i += 32) {
+    float value = load_any(x, dtype, row + i);
+    peak = fmaxf(peak, fabsf(value));
+    bad += value - value; /* 0, or NaN */
+  }
+  float scale = (warp_max(peak) + warp_sum(bad)) / largest;
+  return scale == 0 ? 1.0f : scale;
 }
 
 __device__ float float_dot(const cuda_linear &w, int64_t o, const void *x, int dtype, int64_t row) {
