@@ -53,9 +53,9 @@ static void sum_part(void *user, uint32_t part, int thread) {
 /* Multiply-adds of registers alone, twelve chains of them. */
 static void multiply_part(void *user, uint32_t part, int thread) {
   for (long k = 0; k < MULTIPLIES_PER_PART; k++)
-    __asm__ volatile(MULTIPLY(0) MULTIPLY(1) MULTIPLY(2) MULTIPLY(3)
-                         MULTIPLY(4) MULTIPLY(5) MULTIPLY(6) MULTIPLY(7)
-                             MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
+    __asm__ volatile(MULTIPLY(0) MULTIPLY(1) MULTIPLY(2) MULTIPLY(3) MULTIPLY(4)
+                         MULTIPLY(5) MULTIPLY(6) MULTIPLY(7) MULTIPLY(8)
+                             MULTIPLY(9) MULTIPLY(10) MULTIPLY(11)
                      :
                      :
                      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",

@@ -24,8 +24,7 @@ static void print_help(const struct command *command,
 static int usage_error(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static int usage_error(const struct command *command, const char *format,
-                       ...) {
+static int usage_error(const struct command *command, const char *format, ...) {
   va_list args;
   fprintf(stderr, "llq %s: ", command->name);
   va_start(args, format);
@@ -63,8 +62,8 @@ static int store(const struct option *option, const char *text) {
   return 0;
 }
 
-static const struct option *find(const struct option *options,
-                                 const char *name, size_t length) {
+static const struct option *find(const struct option *options, const char *name,
+                                 size_t length) {
   for (; options->name != NULL; options++)
     if (strlen(options->name) == length &&
         memcmp(options->name, name, length) == 0)

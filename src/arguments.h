@@ -19,7 +19,7 @@ enum option_kind {
 
 /* "--name VALUE" or "--name=VALUE". A table ends with a NULL name. */
 struct option {
-  const char *name;  /* without the dashes */
+  const char *name; /* without the dashes */
   enum option_kind kind;
   void *value;       /* keeps its initial value when the option is absent */
   const char *shown; /* the value's name in the help; NULL for a flag */
@@ -47,8 +47,9 @@ struct common_options {
        "kernels to use: reference, avx2, avx512; sm80, sm90"},                 \
       {"threads", OPTION_INT, &(common).n_threads, "N",                        \
        "CPU threads (default: as many as cores)"},                             \
-      {"json", OPTION_FLAG, &(common).json, NULL,                              \
-       "print machine-readable output"}
+  {                                                                            \
+    "json", OPTION_FLAG, &(common).json, NULL, "print machine-readable output" \
+  }
 
 /* Parses a command's arguments. operands gets n_operands of them, all
    required. Prints the help, or what is wrong, by itself.

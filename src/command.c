@@ -103,8 +103,8 @@ int command_run(const struct command *command, step_function step,
 int command_print_json(const struct command *command, json_t *json) {
   if (json == NULL)
     return command_error(command, "out of memory");
-  int status = json_dumpf(json, stdout,
-                          JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+  int status =
+      json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
   json_decref(json);
   if (status != 0 || putchar('\n') == EOF || fflush(stdout) != 0)
     return command_error(command, "cannot write standard output");

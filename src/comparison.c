@@ -33,16 +33,16 @@ int print_comparison(const struct command *command, const char *a,
   const json_t *flips = json_object_get(comparison, "flips");
   print_run("A", a, json_object_get(comparison, "a"));
   print_run("B", b, json_object_get(comparison, "b"));
-  printf("B - A %+.1f points  [%+.1f, %+.1f]  p = %.3f (%s), recovery %.1f %%\n",
-         100 * number(comparison, "difference"),
-         100 * json_number_value(json_array_get(interval, 0)),
-         100 * json_number_value(json_array_get(interval, 1)),
-         number(comparison, "p"),
-         json_string_value(json_object_get(comparison, "test")),
-         number(comparison, "recovery_percent"));
+  printf(
+      "B - A %+.1f points  [%+.1f, %+.1f]  p = %.3f (%s), recovery %.1f %%\n",
+      100 * number(comparison, "difference"),
+      100 * json_number_value(json_array_get(interval, 0)),
+      100 * json_number_value(json_array_get(interval, 1)),
+      number(comparison, "p"),
+      json_string_value(json_object_get(comparison, "test")),
+      number(comparison, "recovery_percent"));
   printf("%lld tasks could have shown a difference of %.1f points\n",
-         (long long)json_integer_value(
-             json_object_get(comparison, "n_tasks")),
+         (long long)json_integer_value(json_object_get(comparison, "n_tasks")),
          100 * number(comparison, "detectable_difference"));
   print_flips("lost", json_object_get(flips, "lost"));
   print_flips("gained", json_object_get(flips, "gained"));

@@ -57,9 +57,10 @@ int run_eval(const struct command *command, int argc, char **argv) {
   const char *source;
   struct common_options common = {0};
   llq_evaluator_options evaluation = LLQ_EVALUATOR_OPTIONS_INIT;
-  const struct option options[] = {
-      EVALUATION_OPTIONS(evaluation), GENERATION_OPTIONS(evaluation),
-      COMMON_OPTIONS(common), {NULL, OPTION_FLAG, NULL, NULL, NULL}};
+  const struct option options[] = {EVALUATION_OPTIONS(evaluation),
+                                   GENERATION_OPTIONS(evaluation),
+                                   COMMON_OPTIONS(common),
+                                   {NULL, OPTION_FLAG, NULL, NULL, NULL}};
   int exit_status = arguments_parse(command, options, argc, argv, &source, 1);
   if (exit_status >= 0)
     return exit_status;

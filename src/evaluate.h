@@ -18,8 +18,10 @@
        "isolated (default), or in-process as the original harness"},           \
       {"workers", OPTION_INT, &(e).n_workers, "N",                             \
        "programs run at once (default: as many as cores)"},                    \
-      {"cpu-seconds", OPTION_REAL, &(e).cpu_seconds, "S",                      \
-       "CPU time of one program (default 3)"}
+  {                                                                            \
+    "cpu-seconds", OPTION_REAL, &(e).cpu_seconds, "S",                         \
+        "CPU time of one program (default 3)"                                  \
+  }
 
 /* How programs are generated. */
 #define GENERATION_OPTIONS(e)                                                  \
@@ -35,7 +37,9 @@
       {"seed", OPTION_SEED, &(e).seed, "S", "of the draws (default 0)"},       \
       {"batch", OPTION_INT, &(e).n_sequences, "N",                             \
        "sequences generated at once (default 16)"},                            \
-      {"compute", OPTION_TEXT, &(e).compute, "TYPE", "f32 or bf16"}
+  {                                                                            \
+    "compute", OPTION_TEXT, &(e).compute, "TYPE", "f32 or bf16"                \
+  }
 
 /* Prints llq_compare()'s JSON of the runs a and b for people. */
 int print_comparison(const struct command *command, const char *a,

@@ -84,11 +84,10 @@ static int print_results(const struct command *command,
 
 static int generate(const struct command *command, llq_generator *generator,
                     const int32_t *ids, size_t n_ids,
-                    const llq_sampling *sampling, int32_t n_samples,
-                    int json) {
+                    const llq_sampling *sampling, int32_t n_samples, int json) {
   int64_t first;
-  if (llq_generator_submit(generator, ids, n_ids, sampling, n_samples,
-                           &first) < 0)
+  if (llq_generator_submit(generator, ids, n_ids, sampling, n_samples, &first) <
+      0)
     return command_failed(command);
   command_catch_interrupts();
   size_t shown = 0;
@@ -169,8 +168,7 @@ int run_generate(const struct command *command, int argc, char **argv) {
   struct runner runner;
   if (runner_open(&runner, &common, source, &generator) < 0)
     return command_failed(command);
-  exit_status =
-      run_request(command, &runner, &request, &sampling, common.json);
+  exit_status = run_request(command, &runner, &request, &sampling, common.json);
   runner_close(&runner);
   return exit_status;
 }

@@ -5,13 +5,13 @@
 #include "command.h"
 
 static json_t *device_json(const llq_device_info *device) {
-  return json_pack(
-      "{s:s, s:i, s:b, s:s, s:s, s:s, s:I, s:I, s:i, s:s}", "backend",
-      device->backend, "index", device->index, "usable", device->usable,
-      "name", device->name, "arch", device->arch, "reason", device->reason,
-      "memory_bytes", (json_int_t)device->memory_bytes, "memory_free_bytes",
-      (json_int_t)device->memory_free_bytes, "n_units", device->n_units,
-      "driver", device->driver);
+  return json_pack("{s:s, s:i, s:b, s:s, s:s, s:s, s:I, s:I, s:i, s:s}",
+                   "backend", device->backend, "index", device->index, "usable",
+                   device->usable, "name", device->name, "arch", device->arch,
+                   "reason", device->reason, "memory_bytes",
+                   (json_int_t)device->memory_bytes, "memory_free_bytes",
+                   (json_int_t)device->memory_free_bytes, "n_units",
+                   device->n_units, "driver", device->driver);
 }
 
 static void print_device(const llq_device_info *device) {

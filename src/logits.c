@@ -48,8 +48,7 @@ static int save_logits(const struct command *command, struct runner *runner,
   size_t n_vocab = (size_t)info.n_vocab;
   float *logits = calloc(n_ids * n_vocab, sizeof *logits);
   if (logits == NULL)
-    return command_error(command, "out of memory: %zu logits",
-                         n_ids * n_vocab);
+    return command_error(command, "out of memory: %zu logits", n_ids * n_vocab);
   int exit_status =
       llq_generator_logits(runner->generator, ids, n_ids, logits) < 0
           ? command_failed(command)

@@ -30,8 +30,7 @@ static const struct command commands[] = {
      "Generate programs for a task set, run them in the sandbox, score them.",
      run_eval},
     {"score", "", "Score programs that exist already.", run_score},
-    {"compare", "DIR_A DIR_B", "Compare two runs, task by task.",
-     run_compare},
+    {"compare", "DIR_A DIR_B", "Compare two runs, task by task.", run_compare},
     {"sweep", "MODEL",
      "Quantize, evaluate and compare a model in several formats.", run_sweep},
     {"report", "DIR", "Write report.md and report.html from a sweep.",
@@ -43,8 +42,9 @@ static void print_usage(FILE *to) {
   fprintf(to, "usage: llq COMMAND ...\n\ncommands:\n");
   for (size_t i = 0; i < N_COMMANDS; i++)
     fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].summary);
-  fprintf(to, "\nMODEL is a directory in Hugging Face layout, llq-micro, or "
-              "random:CONFIG.\nllq COMMAND --help lists a command's options.\n");
+  fprintf(to,
+          "\nMODEL is a directory in Hugging Face layout, llq-micro, or "
+          "random:CONFIG.\nllq COMMAND --help lists a command's options.\n");
 }
 
 static void print_log(void *user, int level, const char *line) {

@@ -38,15 +38,14 @@ static int print_result(const struct command *command,
                         const llq_perplexity *result, int against, int json) {
   if (json)
     return command_print_json(
-        command,
-        json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n_tokens",
-                  (json_int_t)result->n_tokens, "perplexity",
-                  real_or_null(result->perplexity), "nll",
-                  real_or_null(result->nll), "nll_error",
-                  real_or_null(result->nll_error), "kl",
-                  real_or_null(result->kl), "kl_error",
-                  real_or_null(result->kl_error), "top1_agreement",
-                  real_or_null(result->agreement)));
+        command, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n_tokens",
+                           (json_int_t)result->n_tokens, "perplexity",
+                           real_or_null(result->perplexity), "nll",
+                           real_or_null(result->nll), "nll_error",
+                           real_or_null(result->nll_error), "kl",
+                           real_or_null(result->kl), "kl_error",
+                           real_or_null(result->kl_error), "top1_agreement",
+                           real_or_null(result->agreement)));
   printf("perplexity  %.4f  (%.5f +- %.5f nats a token, %llu tokens)\n",
          result->perplexity, result->nll, result->nll_error,
          (unsigned long long)result->n_tokens);
@@ -78,8 +77,8 @@ static int encode_file(const struct command *command, llq_model *model,
   const llq_tokenizer *tokenizer;
   int status = llq_model_tokenizer(model, &tokenizer);
   if (status == LLQ_OK)
-    status = command_encode(tokenizer, text, n_bytes, LLQ_ENCODE_BOS, ids,
-                            n_ids);
+    status =
+        command_encode(tokenizer, text, n_bytes, LLQ_ENCODE_BOS, ids, n_ids);
   free(text);
   return status == LLQ_OK ? EXIT_DONE : command_failed(command);
 }
@@ -113,8 +112,8 @@ int run_perplexity(const struct command *command, int argc, char **argv) {
   int32_t *ids = NULL;
   struct measurement m = {.model = model.generator,
                           .base = base.generator,
-                          .n_window = (size_t)llq_generator_n_context(
-                              model.generator),
+                          .n_window =
+                              (size_t)llq_generator_n_context(model.generator),
                           .result = LLQ_PERPLEXITY_INIT};
   exit_status = encode_file(command, model.model, text, &ids, &m.n_ids);
   m.ids = ids;

@@ -45,9 +45,9 @@ static void describe_rate(const struct progress_display *display,
 static void draw_bar(const struct progress_display *display,
                      const llq_progress *progress, const char *rate) {
   char bar[BAR_WIDTH + 1];
-  double share =
-      progress->total > 0 ? (double)progress->done / (double)progress->total
-                          : 0;
+  double share = progress->total > 0
+                     ? (double)progress->done / (double)progress->total
+                     : 0;
   int filled = (int)(share * BAR_WIDTH);
   for (int i = 0; i < BAR_WIDTH; i++)
     bar[i] = i < filled ? '#' : '.';

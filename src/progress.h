@@ -8,8 +8,8 @@
 struct progress_display {
   const char *title;
   int terminal;
-  int shown;         /* a bar is on the current line */
-  double started;    /* seconds */
+  int shown;      /* a bar is on the current line */
+  double started; /* seconds */
   double last_drawn;
   uint64_t done_at_start; /* resumed work is not part of the rate */
   int begun;

@@ -26,8 +26,8 @@ static int save(const struct command *command, llq_quantizer *quantizer,
 }
 
 static int quantize(const struct command *command, llq_model *model,
-                    const llq_quantizer_options *options,
-                    const char *directory, const char *format) {
+                    const llq_quantizer_options *options, const char *directory,
+                    const char *format) {
   llq_quantizer *quantizer;
   if (llq_quantizer_open(&quantizer, NULL, model, options) < 0)
     return command_failed(command);
@@ -56,8 +56,7 @@ int run_quantize(const struct command *command, int argc, char **argv) {
        "w4a16-int with zero points"},
       {"format", OPTION_TEXT, &format, "F", "compressed-tensors (default)"},
       {NULL, OPTION_FLAG, NULL, NULL, NULL}};
-  int exit_status =
-      arguments_parse(command, options, argc, argv, operands, 2);
+  int exit_status = arguments_parse(command, options, argc, argv, operands, 2);
   if (exit_status >= 0)
     return exit_status;
   if (quantizer.scheme == NULL)

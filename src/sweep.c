@@ -27,8 +27,7 @@ static int show_report(const struct command *command, const char *directory,
 }
 
 static int sweep(const struct command *command, llq_backend *backend,
-                 llq_model *model, const llq_sweep_options *options,
-                 int json) {
+                 llq_model *model, const llq_sweep_options *options, int json) {
   llq_sweep *handle;
   if (llq_sweep_open(&handle, backend, model, options) < 0)
     return command_failed(command);
@@ -54,8 +53,10 @@ int run_sweep(const struct command *command, int argc, char **argv) {
       {"methods", OPTION_TEXT, &sweeping.methods, "LIST", "default rtn"},
       {"group-size", OPTION_INT, &sweeping.group_size, "G",
        "of w4a16-int (default 128)"},
-      EVALUATION_OPTIONS(evaluation), GENERATION_OPTIONS(evaluation),
-      COMMON_OPTIONS(common), {NULL, OPTION_FLAG, NULL, NULL, NULL}};
+      EVALUATION_OPTIONS(evaluation),
+      GENERATION_OPTIONS(evaluation),
+      COMMON_OPTIONS(common),
+      {NULL, OPTION_FLAG, NULL, NULL, NULL}};
   int exit_status = arguments_parse(command, options, argc, argv, &source, 1);
   if (exit_status >= 0)
     return exit_status;

@@ -68,9 +68,9 @@ int run_tokenize(const struct command *command, int argc, char **argv) {
   const llq_tokenizer *tokenizer;
   if (open_tokenizer(source, &model, &owned, &tokenizer) < 0)
     return command_failed(command);
-  exit_status = tokenize(command, tokenizer,
-                         (bos ? LLQ_ENCODE_BOS : 0) |
-                             (special ? LLQ_ENCODE_SPECIAL : 0));
+  exit_status =
+      tokenize(command, tokenizer,
+               (bos ? LLQ_ENCODE_BOS : 0) | (special ? LLQ_ENCODE_SPECIAL : 0));
   llq_tokenizer_close(owned);
   llq_model_close(model);
   return exit_status;
@@ -80,14 +80,13 @@ static int print_text(const struct command *command,
                       const llq_tokenizer *tokenizer, const int32_t *ids,
                       size_t n_ids, int special) {
   size_t n_bytes;
-  if (llq_tokenizer_decode(tokenizer, ids, n_ids, special, NULL, 0,
-                           &n_bytes) < 0)
+  if (llq_tokenizer_decode(tokenizer, ids, n_ids, special, NULL, 0, &n_bytes) <
+      0)
     return command_failed(command);
   char *text = malloc(n_bytes + 1);
   if (text == NULL)
     return command_error(command, "out of memory");
-  llq_tokenizer_decode(tokenizer, ids, n_ids, special, text, n_bytes,
-                       &n_bytes);
+  llq_tokenizer_decode(tokenizer, ids, n_ids, special, text, n_bytes, &n_bytes);
   size_t written = fwrite(text, 1, n_bytes, stdout);
   free(text);
   if (written != n_bytes || fflush(stdout) != 0)

@@ -9,35 +9,38 @@ tests_of_internals = \
 	tests/test_base \
 	tests/test_checkpoint \
 	tests/test_compare \
-	tests/test_linear \
-	tests/test_operations \
-	tests/test_model \
+	tests/test_evaluator \
 	tests/test_forward \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
+	tests/test_linear \
 	tests/test_memory \
-	tests/test_quantizer \
+	tests/test_model \
+	tests/test_operations \
 	tests/test_perplexity \
 	tests/test_protocol \
+	tests/test_quantizer \
 	tests/test_report \
 	tests/test_run_directory \
 	tests/test_sampling \
+	tests/test_sandbox \
 	tests/test_sanitize \
+	tests/test_save \
+	tests/test_score \
 	tests/test_statistics \
 	tests/test_stop \
-	tests/test_sandbox \
+	tests/test_sweep \
 	tests/test_tasks \
 	tests/test_tensor \
 	tests/test_threads \
-	tests/test_verdict
-tests_of_internals += \
 	tests/test_tokenizer \
 	tests/test_tokenizer_chat \
 	tests/test_tokenizer_files \
-	tests/test_tokenizer_time
+	tests/test_tokenizer_time \
+	tests/test_verdict
 
-tests_of_api =
+tests_of_api = tests/test_api
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
@@ -70,14 +73,17 @@ tests_support_rtn_values_LDADD = libllqi.la
 # What oracle_statistics.py asks.
 check_PROGRAMS += tests/support/statistics_values
 tests_support_statistics_values_LDADD = libllqi.la
-script_tests = tests/house.sh tests/test_command.sh
-script_tests += tests/oracle_forward.py
-script_tests += tests/oracle_generator.py
-script_tests += tests/oracle_quantizer.py
-script_tests += tests/oracle_results.py
-script_tests += tests/oracle_statistics.py
-script_tests += tests/oracle_tokenizer.py
-script_tests += tests/test_micro.py
+script_tests = \
+	tests/house.sh \
+	tests/oracle_checkpoint.py \
+	tests/oracle_forward.py \
+	tests/oracle_generator.py \
+	tests/oracle_quantizer.py \
+	tests/oracle_results.py \
+	tests/oracle_statistics.py \
+	tests/oracle_tokenizer.py \
+	tests/test_command.sh \
+	tests/test_micro.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK
@@ -95,7 +101,10 @@ TESTS += $(tests_of_internals) $(tests_of_api)
 internal_ldadd = libtestsupport.la libllqi.la $(CHECK_LIBS)
 api_ldadd = libtestsupport.la libllq.la $(CHECK_LIBS)
 LDADD = $(internal_ldadd)
+tests_test_api_LDADD = $(api_ldadd)
 endif
+
+# Programs of more than one file.
 tests_test_generator_SOURCES = tests/test_generator.c $(generating)
 tests_test_generator_failures_SOURCES = \
 	tests/test_generator_failures.c $(generating)
@@ -104,8 +113,6 @@ tests_test_generator_text_SOURCES = \
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
-script_tests += tests/oracle_checkpoint.py
-tests_of_internals += tests/test_save
 tests_test_save_SOURCES = tests/test_save.c \
 	tests/support/quantized.c tests/support/quantized.h
 tests_test_operations_SOURCES = tests/test_operations.c \
@@ -114,7 +121,6 @@ tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h
 # Runs of a model that writes text.
 evaluating = tests/support/evaluating.c tests/support/evaluating.h
-tests_of_internals += tests/test_evaluator tests/test_score tests/test_sweep
 tests_test_evaluator_SOURCES = tests/test_evaluator.c $(evaluating)
 tests_test_sweep_SOURCES = tests/test_sweep.c $(evaluating)
 tests_test_score_SOURCES = tests/test_score.c $(evaluating)

@@ -243,17 +243,29 @@ START_TEST(utf8_is_cut_into_characters_and_ill_formed_parts) {
     const char *bytes;
     int next;
   } cases[] = {
-      {"a", 1},           {"\xC3\xA9", 2},         {"\xE2\x82\xAC", 3},
-      {"\xF0\x9F\x98\x80", 4}, {"\xC0\xAF", -1},    {"\xE0\x80\xBF", -1},
-      {"\xED\xA0\x80", -1}, {"\xF4\x91\x92\x93", -1}, {"\xFF", -1},
-      {"\x80", -1},       {"\xE1\x80\xE2", -2},    {"\xF1\x80\x80" "A", -3},
-      {"\xE2\x82", 0},    {"\xF0\x9F\x98", 0},     {"\xC3", 0},
-      {"\xEF\xBF\xBD", 3}, {"\xF0\x8F\x80\x80", -1},
+      {"a", 1},
+      {"\xC3\xA9", 2},
+      {"\xE2\x82\xAC", 3},
+      {"\xF0\x9F\x98\x80", 4},
+      {"\xC0\xAF", -1},
+      {"\xE0\x80\xBF", -1},
+      {"\xED\xA0\x80", -1},
+      {"\xF4\x91\x92\x93", -1},
+      {"\xFF", -1},
+      {"\x80", -1},
+      {"\xE1\x80\xE2", -2},
+      {"\xF1\x80\x80"
+       "A",
+       -3},
+      {"\xE2\x82", 0},
+      {"\xF0\x9F\x98", 0},
+      {"\xC3", 0},
+      {"\xEF\xBF\xBD", 3},
+      {"\xF0\x8F\x80\x80", -1},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    ck_assert_int_eq(
-        llqi_utf8_next(cases[i].bytes, strlen(cases[i].bytes)),
-        cases[i].next);
+    ck_assert_int_eq(llqi_utf8_next(cases[i].bytes, strlen(cases[i].bytes)),
+                     cases[i].next);
   ck_assert(llqi_utf8_is_valid("h\xC3\xA9", 3));
   ck_assert(!llqi_utf8_is_valid("h\xC3\xA9", 2));
 }

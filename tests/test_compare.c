@@ -31,10 +31,15 @@ static json_t *summarize(int n_samples, int (*pass)(int, int), int raw) {
   make_names();
   for (int i = 0; i < N_TASKS; i++) {
     for (int j = 0; j < n_samples; j++) {
-      struct llqi_outcome outcome = {
-          .task = (uint32_t)i, .sample = (uint32_t)j, .passed = pass(i, j),
-          .passed_raw = raw, .passed_base = -1, .n_tokens = 10, .seconds = 0.5,
-          .cpu_seconds = 0.1, .min_margin = i == 0 ? INFINITY : i};
+      struct llqi_outcome outcome = {.task = (uint32_t)i,
+                                     .sample = (uint32_t)j,
+                                     .passed = pass(i, j),
+                                     .passed_raw = raw,
+                                     .passed_base = -1,
+                                     .n_tokens = 10,
+                                     .seconds = 0.5,
+                                     .cpu_seconds = 0.1,
+                                     .min_margin = i == 0 ? INFINITY : i};
       strcpy(outcome.verdict, outcome.passed ? "passed" : "failed");
       strcpy(outcome.stop, "end");
       ck_assert_llq_ok(llqi_outcomes_add(&outcomes, &outcome));
@@ -211,8 +216,7 @@ START_TEST(what_is_no_finished_run_is_refused) {
   ck_assert_llq_ok(llqi_file_write(path, "{}", 2));
   ck_assert_llq_fails(llq_compare(test_path("c"), test_path("c"), &text),
                       LLQ_ERROR_FORMAT, "per_task");
-  const char *impossible =
-      "{\"per_task\": {\"T\": {\"n\": 1, \"passed\": 2}}}";
+  const char *impossible = "{\"per_task\": {\"T\": {\"n\": 1, \"passed\": 2}}}";
   ck_assert_llq_ok(llqi_file_write(path, impossible, strlen(impossible)));
   ck_assert_llq_fails(llq_compare(test_path("c"), test_path("c"), &text),
                       LLQ_ERROR_FORMAT, "\"passed\" is 2");

@@ -67,9 +67,8 @@ START_TEST(a_run_leaves_manifest_samples_and_result) {
     }
   }
   const json_t *metrics = json_object_get(result, "metrics");
-  ck_assert_double_eq_tol(
-      json_number_value(json_object_get(metrics, "pass@1")),
-      (double)n_passed / N_TOTAL, 1e-9);
+  ck_assert_double_eq_tol(json_number_value(json_object_get(metrics, "pass@1")),
+                          (double)n_passed / N_TOTAL, 1e-9);
   ck_assert_int_gt(n_passed, 0);
   ck_assert_int_lt(n_passed, N_TOTAL);
   json_decref(result);
@@ -118,8 +117,7 @@ START_TEST(an_evaluation_can_be_left_at_any_step) {
   int status = LLQ_MORE;
   uint64_t done = 0;
   for (int n_steps = 1; status == LLQ_MORE; n_steps += 5) {
-    ck_assert_llq_ok(
-        llq_evaluator_open(&evaluator, backend, model, &options));
+    ck_assert_llq_ok(llq_evaluator_open(&evaluator, backend, model, &options));
     for (int i = 0; i < n_steps && status == LLQ_MORE; i++)
       status = llq_evaluator_step(evaluator, &progress);
     ck_assert_uint_ge(progress.done, done);
@@ -194,15 +192,13 @@ START_TEST(a_directory_of_another_run_is_refused) {
   llq_evaluator *evaluator;
   evaluate(backend, model, &options);
   options.seed = 12;
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options),
-      LLQ_ERROR_STATE, "its \"seed\" is 11, not 12");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_STATE, "its \"seed\" is 11, not 12");
   ck_assert_ptr_null(evaluator);
   options.seed = 11;
   options.protocol = "evalplus";
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options),
-      LLQ_ERROR_STATE, "\"protocol\"");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_STATE, "\"protocol\"");
 }
 END_TEST
 
@@ -217,9 +213,8 @@ START_TEST(post_processing_keeps_both_verdicts) {
   ck_assert(json_is_object(json_object_get(line, "raw")));
   ck_assert_str_eq(json_string_value(json_object_get(line, "prompt")),
                    "def f(x):\n    return x + 1\n# 1\n");
-  ck_assert_ptr_nonnull(
-      strstr(json_string_value(json_object_get(line, "solution")),
-             "return x + 1"));
+  ck_assert_ptr_nonnull(strstr(
+      json_string_value(json_object_get(line, "solution")), "return x + 1"));
   json_decref(line);
   json_decref(result);
 }
@@ -231,8 +226,7 @@ START_TEST(a_prompt_longer_than_the_context_fails_its_task_alone) {
   options.n_context = 20;
   evaluate(backend, model, &options);
   json_t *line = read_sample(options.directory, "Small/5", 1);
-  ck_assert_str_eq(json_string_value(json_object_get(line, "stop")),
-                   "context");
+  ck_assert_str_eq(json_string_value(json_object_get(line, "stop")), "context");
   json_decref(line);
 }
 END_TEST
@@ -269,23 +263,19 @@ START_TEST(wrong_options_are_named) {
   llq_evaluator_options options = small_evaluation("run");
   llq_evaluator *evaluator;
   options.top_p = 2;
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options),
-      LLQ_ERROR_ARGUMENT, "top_p is 2");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_ARGUMENT, "top_p is 2");
   options = small_evaluation("run");
   options.sandbox = "none";
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options),
-      LLQ_ERROR_ARGUMENT, "sandbox \"none\"");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_ARGUMENT, "sandbox \"none\"");
   options = small_evaluation("run");
   options.task = test_path("absent.jsonl");
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options), LLQ_ERROR_IO,
-      "absent.jsonl");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_IO, "absent.jsonl");
   options = small_evaluation("no/such/place");
-  ck_assert_llq_fails(
-      llq_evaluator_open(&evaluator, backend, model, &options), LLQ_ERROR_IO,
-      "no/such/place");
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &options),
+                      LLQ_ERROR_IO, "no/such/place");
 }
 END_TEST
 

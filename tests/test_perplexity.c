@@ -103,8 +103,8 @@ START_TEST(a_text_in_pieces_gives_the_same_as_whole) {
       llq_perplexity_measure(other, generator, ids, N_IDS, WINDOW, &whole));
   ck_assert_llq_ok(llq_perplexity_measure(other, generator, ids, 2 * WINDOW,
                                           WINDOW, &pieces));
-  ck_assert_llq_ok(llq_perplexity_measure(
-      other, generator, ids + 2 * WINDOW, N_IDS - 2 * WINDOW, WINDOW, &pieces));
+  ck_assert_llq_ok(llq_perplexity_measure(other, generator, ids + 2 * WINDOW,
+                                          N_IDS - 2 * WINDOW, WINDOW, &pieces));
   ck_assert_uint_eq(pieces.n_tokens, whole.n_tokens);
   ck_assert_double_eq_tol(pieces.nll, whole.nll, 1e-12);
   ck_assert_double_eq_tol(pieces.nll_error, whole.nll_error, 1e-12);
@@ -116,8 +116,8 @@ END_TEST
 
 START_TEST(a_model_agrees_with_itself) {
   llq_perplexity found = LLQ_PERPLEXITY_INIT;
-  ck_assert_llq_ok(llq_perplexity_measure(generator, generator, ids, N_IDS,
-                                          WINDOW, &found));
+  ck_assert_llq_ok(
+      llq_perplexity_measure(generator, generator, ids, N_IDS, WINDOW, &found));
   ck_assert_double_eq_tol(found.kl, 0, 1e-15);
   ck_assert_double_eq(found.agreement, 1);
 }
@@ -128,9 +128,9 @@ START_TEST(without_a_base_there_is_no_divergence) {
   ck_assert_llq_ok(
       llq_perplexity_measure(generator, NULL, ids, N_IDS, WINDOW, &found));
   ck_assert(isnan(found.kl) && isnan(found.agreement));
-  ck_assert_llq_fails(llq_perplexity_measure(generator, other, ids, N_IDS,
-                                             WINDOW, &found),
-                      LLQ_ERROR_ARGUMENT, "without a base");
+  ck_assert_llq_fails(
+      llq_perplexity_measure(generator, other, ids, N_IDS, WINDOW, &found),
+      LLQ_ERROR_ARGUMENT, "without a base");
 }
 END_TEST
 

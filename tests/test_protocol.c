@@ -96,8 +96,7 @@ START_TEST(prompts_begin_with_one_bos) {
     int32_t *ids;
     size_t n;
     ck_assert_llq_ok(llqi_protocol_render(protocol, tokenizer, prompt, &text));
-    ck_assert_llq_ok(
-        llqi_protocol_encode(protocol, tokenizer, text, &ids, &n));
+    ck_assert_llq_ok(llqi_protocol_encode(protocol, tokenizer, text, &ids, &n));
     ck_assert_uint_gt(n, 4);
     ck_assert_int_eq(ids[0], llq_tokenizer_bos(tokenizer));
     ck_assert_int_ne(ids[1], llq_tokenizer_bos(tokenizer));
@@ -112,8 +111,8 @@ static void check_programs(const char *name, int chat, const char *text,
                            const char *raw_expected,
                            const char *processed_expected) {
   char *raw, *processed;
-  ck_assert_llq_ok(llqi_protocol_programs(find(name, chat), "def f(x):\n",
-                                          text, "f", &raw, &processed));
+  ck_assert_llq_ok(llqi_protocol_programs(find(name, chat), "def f(x):\n", text,
+                                          "f", &raw, &processed));
   ck_assert_str_eq(raw, raw_expected);
   if (processed_expected != NULL)
     ck_assert_str_eq(processed, processed_expected);
@@ -127,8 +126,7 @@ START_TEST(programs_are_kept_before_and_after_processing) {
   check_programs("humaneval", 0, "\treturn x\nf(1)",
                  "def f(x):\n\treturn x\nf(1)", NULL);
   check_programs("evalplus", 0, "\treturn x\nf(1)",
-                 "def f(x):\n\treturn x\nf(1)",
-                 "def f(x):\n    return x\n");
+                 "def f(x):\n\treturn x\nf(1)", "def f(x):\n    return x\n");
   check_programs("study", 1, "def f(x):\n\treturn x\n```\nDone.",
                  "def f(x):\n\treturn x\n```\nDone.",
                  "def f(x):\n    return x\n");
@@ -138,8 +136,7 @@ END_TEST
 static void check_chat(const char *name, const char *content, int expected) {
   struct llq_model model = {.directory = (char *)test_directory()};
   int chat;
-  ck_assert_llq_ok(
-      llqi_file_write(test_path(name), content, strlen(content)));
+  ck_assert_llq_ok(llqi_file_write(test_path(name), content, strlen(content)));
   ck_assert_llq_ok(llqi_protocol_has_chat(&model, &chat));
   ck_assert_int_eq(chat, expected);
 }

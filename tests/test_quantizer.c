@@ -253,7 +253,8 @@ START_TEST(options_that_make_no_sense_are_named) {
        "group_size: w8a8-int has none"},
       {{sizeof(llq_quantizer_options), "w8a8-fp", NULL, 0, 1, 0, 0},
        "asymmetric: w8a8-fp is symmetric"},
-      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 0, 2, 0, 0}, "asymmetric"},
+      {{sizeof(llq_quantizer_options), "w4a16-int", NULL, 0, 2, 0, 0},
+       "asymmetric"},
       {{0, "w4a16-int", NULL, 0, 0, 0, 0}, "struct_size"},
   };
   llq_model *model = open_model("bfloat16", 192, 1);

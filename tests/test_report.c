@@ -105,8 +105,7 @@ START_TEST(files_are_written_beside_the_sweep) {
   ck_assert_llq_ok(llq_report_write(report));
   char *text;
   size_t n;
-  ck_assert_llq_ok(
-      llqi_file_read(test_path("report.md"), 1 << 20, &text, &n));
+  ck_assert_llq_ok(llqi_file_read(test_path("report.md"), 1 << 20, &text, &n));
   check_has(text, "| w4a16-int-rtn | 71.3 % |");
   llqi_free(text);
   ck_assert_llq_ok(
@@ -126,8 +125,8 @@ START_TEST(json_is_the_sweep_itself) {
   ck_assert(json_equal(shown, sweep));
   json_decref(shown);
   json_decref(sweep);
-  ck_assert_llq_fails(llq_report_text(report, "pdf", &text),
-                      LLQ_ERROR_ARGUMENT, "\"pdf\"");
+  ck_assert_llq_fails(llq_report_text(report, "pdf", &text), LLQ_ERROR_ARGUMENT,
+                      "\"pdf\"");
   llq_report_close(report);
 }
 END_TEST

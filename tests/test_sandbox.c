@@ -68,8 +68,8 @@ static struct llqi_verdict judge(const char *program) {
 
 /* Nothing of "llq-hostile" appeared outside. */
 static void assert_unharmed(void) {
-  static const char *const places[] = {"/", "/usr", "/dev", "/dev/shm", "/home",
-                                       "/tmp"};
+  static const char *const places[] = {"/",        "/usr",  "/dev",
+                                       "/dev/shm", "/home", "/tmp"};
   for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
     char path[64];
     snprintf(path, sizeof path, "%s/llq-hostile", places[i]);
@@ -129,7 +129,9 @@ END_TEST
 START_TEST(the_original_check_can_be_fooled_but_does_no_harm) {
   open_pool("bwrap", "in-process");
   ck_assert_str_eq(judge("class Any:\n  def __eq__(self, o): return True\n"
-                         "def f(x):\n  return Any()\n").text, "passed");
+                         "def f(x):\n  return Any()\n")
+                       .text,
+                   "passed");
   ck_assert_str_eq(judge("def f(x):\n  return x\n").text,
                    "wrong answer: AssertionError");
   ck_assert_str_eq(judge("import os\ndef f(x):\n  os._exit(0)\n").text,
@@ -201,8 +203,9 @@ START_TEST(no_isolation_is_an_error_that_says_why) {
   options.bwrap = write_script(
       "bwrap", "#!/bin/sh\necho 'bwrap: No permissions to create a new "
                "namespace' >&2\nexit 1\n");
-  ck_assert_llq_fails(llqi_pool_open(&pool, &options), LLQ_ERROR_SANDBOX,
-                      "No permissions to create a new namespace (exit status 1");
+  ck_assert_llq_fails(
+      llqi_pool_open(&pool, &options), LLQ_ERROR_SANDBOX,
+      "No permissions to create a new namespace (exit status 1");
   options = (struct llqi_pool_options){.python = "/nowhere/python3"};
   llqi_error_clear();
   ck_assert_llq_fails(llqi_pool_open(&pool, &options), LLQ_ERROR_SANDBOX,

@@ -58,7 +58,8 @@ START_TEST(a_definition_that_is_cut_off_is_dropped) {
         "def f(x):\n    return x\n");
   check("def f(x):\n    return x\ndef g(y):\n    \"\"\"Returns\n",
         "def f(x):\n    return x\n");
-  check("def f(x):\n    return x\n\ndef g(y):\n", "def f(x):\n    return x\n\n");
+  check("def f(x):\n    return x\n\ndef g(y):\n",
+        "def f(x):\n    return x\n\n");
   check("def g(y:\n    return 1\ndef f(x):\n    return x\n",
         "def f(x):\n    return x\n");
 }

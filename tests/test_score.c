@@ -110,8 +110,7 @@ START_TEST(programs_of_tasks_beyond_the_limit_are_left_out) {
                          write_text("samples.jsonl", samples_text), 1,
                          directory));
   json_t *result = read_result(directory);
-  ck_assert_int_eq(
-      json_integer_value(json_object_get(result, "n_samples")), 2);
+  ck_assert_int_eq(json_integer_value(json_object_get(result, "n_samples")), 2);
   json_decref(result);
 }
 END_TEST
@@ -175,11 +174,21 @@ START_TEST(a_line_says_what_the_summary_needs) {
                                        .n_runs = 1};
   const struct llqi_verdict raw = {.passed = 1, .text = "passed"};
   const int32_t ids[] = {1, 2, 3};
-  const struct llqi_sample sample = {
-      .task_id = "T/7", .sample = 4, .completion = "a\xff\0b", .n_bytes = 4,
-      .solution = "x", .verdict = &verdict, .raw = &raw, .generated = 1,
-      .seed = 9, .prompt = "p", .ids = ids, .n_ids = 3, .stop = "string",
-      .min_margin = 0.5, .seconds = 2};
+  const struct llqi_sample sample = {.task_id = "T/7",
+                                     .sample = 4,
+                                     .completion = "a\xff\0b",
+                                     .n_bytes = 4,
+                                     .solution = "x",
+                                     .verdict = &verdict,
+                                     .raw = &raw,
+                                     .generated = 1,
+                                     .seed = 9,
+                                     .prompt = "p",
+                                     .ids = ids,
+                                     .n_ids = 3,
+                                     .stop = "string",
+                                     .min_margin = 0.5,
+                                     .seconds = 2};
   struct llqi_text line = {0};
   struct llqi_outcome outcome;
   const char *task_id;

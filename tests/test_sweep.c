@@ -101,7 +101,7 @@ static json_t *timeless(const char *directory) {
   size_t i;
   json_t *row;
   json_array_foreach(json_object_get(table, "rows"), i, row)
-    json_object_del(row, "tokens_per_second");
+      json_object_del(row, "tokens_per_second");
   return table;
 }
 

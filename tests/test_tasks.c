@@ -124,8 +124,7 @@ START_TEST(truncated_lines_are_refused) {
                      LLQ_ERROR_FORMAT);
     free(part);
   }
-  ck_assert_llq_ok(
-      llqi_skim_object(line, sizeof line - 1, keys, 2, values));
+  ck_assert_llq_ok(llqi_skim_object(line, sizeof line - 1, keys, 2, values));
   ck_assert_uint_eq(values[0].n, 3);
   ck_assert_ptr_null(values[1].at);
 }

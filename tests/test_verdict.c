@@ -27,15 +27,15 @@ static struct llqi_task square = {
     .prompt = (char *)"def f(x):\n    \"\"\" x squared \"\"\"\n",
     .entry_point = (char *)"f",
     .test = (char *)"def check(candidate):\n    assert candidate(2) == 4\n"
-            "    assert candidate(-3) == 9\n"};
+                    "    assert candidate(-3) == 9\n"};
 
 static void submit(const struct llqi_task *task, enum llqi_check check,
                    const char *body, const char *end, uint64_t tag) {
   struct llqi_text program = {0};
-  ck_assert_llq_ok(llqi_text_printf(&program, "%s%s%s", task->prompt, body,
-                                    end));
-  ck_assert_llq_ok(llqi_pool_submit(pool, task, check, program.data,
-                                    program.length, tag));
+  ck_assert_llq_ok(
+      llqi_text_printf(&program, "%s%s%s", task->prompt, body, end));
+  ck_assert_llq_ok(
+      llqi_pool_submit(pool, task, check, program.data, program.length, tag));
   llqi_text_free(&program);
 }
 
@@ -113,10 +113,10 @@ START_TEST(humaneval_plus_is_checked_against_the_solutions) {
   }
   for (size_t i = 0; i < 8; i++) {
     struct llqi_verdict verdict = await();
-    ck_assert_msg(verdict.reason == (verdict.tag == 0
-                                         ? LLQI_REASON_PASSED
-                                         : LLQI_REASON_WRONG_ANSWER),
-                  "%s", verdict.text);
+    ck_assert_msg(
+        verdict.reason ==
+            (verdict.tag == 0 ? LLQI_REASON_PASSED : LLQI_REASON_WRONG_ANSWER),
+        "%s", verdict.text);
   }
 }
 END_TEST
@@ -156,29 +156,34 @@ START_TEST(reasons_are_told_apart) {
     ck_assert_msg(verdict.reason == programs[i].reason &&
                       strncmp(verdict.text, programs[i].text,
                               strlen(programs[i].text)) == 0,
-                  "'%s', expected '%s' for\n%s", verdict.text,
-                  programs[i].text, programs[i].body);
+                  "'%s', expected '%s' for\n%s", verdict.text, programs[i].text,
+                  programs[i].body);
   }
 }
 END_TEST
 
 START_TEST(plain_data_keeps_type_and_value) {
   struct llqi_task echo = square;
-  echo.test = (char *)
-      "def same(a, b):\n"
-      "    if isinstance(a, (list, tuple)):\n"
-      "        return (type(a) is type(b) and len(a) == len(b)\n"
-      "                and all(map(same, a, b)))\n"
-      "    return type(a) is type(b) and (repr(a) == repr(b) or a == b)\n"
-      "def check(candidate):\n"
-      "    for value in (None, True, False, 0, -1, 255, -256, 10**5000,\n"
-      "                  -2**63, 0.1, -0.0, 5e-324, float('nan'),\n"
-      "                  -float('inf'), 1-2j, '', 'a\\0\\u00e9\\U0001f600',\n"
-      "                  '\\ud800', b'\\0\\xff', [], [[1], (2, [3.5])],\n"
-      "                  {}, {1: [2], (3,): {'a': None}}, {1, 2}, set(),\n"
-      "                  frozenset([frozenset()]), range(5, 1, -2)):\n"
-      "        assert same(candidate(value), value), value\n"
-      "        assert same(candidate([value]), [value]), value\n";
+  echo.test =
+      (char *)"def same(a, b):\n"
+              "    if isinstance(a, (list, tuple)):\n"
+              "        return (type(a) is type(b) and len(a) == len(b)\n"
+              "                and all(map(same, a, b)))\n"
+              "    return type(a) is type(b) and (repr(a) == repr(b) or a == "
+              "b)\n"
+              "def check(candidate):\n"
+              "    for value in (None, True, False, 0, -1, 255, -256, "
+              "10**5000,\n"
+              "                  -2**63, 0.1, -0.0, 5e-324, float('nan'),\n"
+              "                  -float('inf'), 1-2j, '', "
+              "'a\\0\\u00e9\\U0001f600',\n"
+              "                  '\\ud800', b'\\0\\xff', [], [[1], (2, "
+              "[3.5])],\n"
+              "                  {}, {1: [2], (3,): {'a': None}}, {1, 2}, "
+              "set(),\n"
+              "                  frozenset([frozenset()]), range(5, 1, -2)):\n"
+              "        assert same(candidate(value), value), value\n"
+              "        assert same(candidate([value]), [value]), value\n";
   struct llqi_pool_options options = {.n_workers = 1};
   ck_assert_llq_ok(llqi_pool_open(&pool, &options));
   submit(&echo, LLQI_CHECK_TEST, "    return x\n", "", 0);
@@ -190,9 +195,9 @@ START_TEST(checks_see_the_exceptions_and_the_helpers) {
   struct llqi_task task = square;
   task.prompt = (char *)"def helper():\n    return 7\n\ndef f(x):\n";
   task.test = (char *)"def check(candidate):\n"
-              "    try:\n        candidate(helper())\n"
-              "    except KeyError as error:\n        return\n"
-              "    assert False\n";
+                      "    try:\n        candidate(helper())\n"
+                      "    except KeyError as error:\n        return\n"
+                      "    assert False\n";
   struct llqi_pool_options options = {.n_workers = 1};
   ck_assert_llq_ok(llqi_pool_open(&pool, &options));
   submit(&task, LLQI_CHECK_TEST, "    return {}[x]\n", "", 0);
@@ -207,7 +212,9 @@ START_TEST(a_broken_check_is_not_the_programs_fault) {
   struct llqi_pool_options options = {.n_workers = 1};
   ck_assert_llq_ok(llqi_pool_open(&pool, &options));
   static const char *const tests[] = {
-      "def chek(candidate): pass\n", "def check(candidate)\n", "import nothing",
+      "def chek(candidate): pass\n",
+      "def check(candidate)\n",
+      "import nothing",
       "def check(candidate): candidate(object())\n",
       "import os\ndef check(candidate): os._exit(0)\n",
       "import os\ndef check(candidate): os.kill(1, 15); os.abort()\n"};
@@ -246,7 +253,8 @@ START_TEST(memory_may_run_out_at_any_point) {
     llqi_alloc_fail_at(n, 0);
     int status = llqi_pool_open(&pool, &options);
     if (status >= 0)
-      status = llqi_pool_submit(pool, &square, LLQI_CHECK_TEST, "f = abs", 7, 0);
+      status =
+          llqi_pool_submit(pool, &square, LLQI_CHECK_TEST, "f = abs", 7, 0);
     if (status >= 0)
       status = llqi_pool_poll(pool, -1, &verdict);
     llqi_alloc_fail_at(0, 0);

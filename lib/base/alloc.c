@@ -25,8 +25,8 @@ long llqi_alloc_count(void) {
 static int must_fail(void) {
   long nth = atomic_fetch_add(&n_allocations, 1) + 1;
   long first = atomic_load(&failing);
-  return first > 0 && (nth == first ||
-                       (nth > first && atomic_load(&failing_forever)));
+  return first > 0 &&
+         (nth == first || (nth > first && atomic_load(&failing_forever)));
 }
 
 static void *out_of_memory(size_t size) {

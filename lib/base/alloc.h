@@ -11,8 +11,8 @@
 /* Each returns NULL, with the message set, when memory runs out or n * size
    overflows. A size of 0 gives memory that may be freed. */
 void *llqi_alloc(size_t size);
-void *llqi_calloc(size_t n, size_t size);             /* zeroed */
-void *llqi_array(size_t n, size_t size);              /* not zeroed */
+void *llqi_calloc(size_t n, size_t size);               /* zeroed */
+void *llqi_array(size_t n, size_t size);                /* not zeroed */
 void *llqi_resize(void *memory, size_t n, size_t size); /* NULL: old stays */
 char *llqi_strdup(const char *text);
 char *llqi_strndup(const char *text, size_t length);

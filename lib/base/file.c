@@ -57,8 +57,7 @@ int llqi_file_map(const char *path, struct llqi_mapping *out) {
   LLQ_TRY(open_regular(path, &fd, &size));
   int status = LLQ_OK;
   if (size > 0) {
-    void *data =
-        llqi_files->mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *data = llqi_files->mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
       status = llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot map", path);
     } else {
@@ -152,8 +151,7 @@ static int gunzip(const char *path, const char *packed, size_t n_packed,
   return status;
 }
 
-int llqi_file_read_gzip(const char *path, size_t limit, char **out,
-                        size_t *n) {
+int llqi_file_read_gzip(const char *path, size_t limit, char **out, size_t *n) {
   char *packed;
   size_t n_packed;
   const size_t packed_limit = limit < UINT32_MAX ? limit : UINT32_MAX;
@@ -208,21 +206,20 @@ int llqi_writer_open(struct llqi_writer *writer, const char *path) {
   return status;
 }
 
-int llqi_writer_write(struct llqi_writer *writer, const void *bytes,
-                      size_t n) {
+int llqi_writer_write(struct llqi_writer *writer, const void *bytes, size_t n) {
   return write_fully(writer->fd, writer->path, bytes, n);
 }
 
 int llqi_writer_commit(struct llqi_writer *writer) {
   int status = LLQ_OK;
   if (llqi_files->fsync(writer->fd) < 0)
-    status = llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot flush",
-                             writer->path);
+    status =
+        llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot flush", writer->path);
   int closed = llqi_files->close(writer->fd);
   writer->fd = -1;
   if (status >= 0 && closed < 0)
-    status = llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot close",
-                             writer->path);
+    status =
+        llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot close", writer->path);
   if (status >= 0 && llqi_files->rename(writer->part, writer->path) < 0)
     status = llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot put in place",
                              writer->path);
@@ -272,7 +269,8 @@ int llqi_file_remove(const char *path) {
 }
 
 int llqi_directory_make(const char *path) {
-  if (mkdir(path, 0777) == 0 || (errno == EEXIST && llqi_directory_exists(path)))
+  if (mkdir(path, 0777) == 0 ||
+      (errno == EEXIST && llqi_directory_exists(path)))
     return LLQ_OK;
   return llqi_fail_errno(LLQ_ERROR_IO, errno, "%s: cannot make directory",
                          path);

@@ -49,7 +49,8 @@ struct llqi_writer {
 int llqi_writer_open(struct llqi_writer *writer, const char *path);
 int llqi_writer_write(struct llqi_writer *writer, const void *bytes, size_t n);
 int llqi_writer_commit(struct llqi_writer *writer); /* also closes */
-void llqi_writer_abort(struct llqi_writer *writer); /* removes; after commit: nothing */
+void llqi_writer_abort(
+    struct llqi_writer *writer); /* removes; after commit: nothing */
 
 /* Writes a whole file through a writer. */
 int llqi_file_write(const char *path, const void *bytes, size_t n);

@@ -7,7 +7,8 @@
 
 #define LLQI_HASH_TEXT_SIZE 65 /* 64 hexadecimal digits and a NUL */
 
-void llqi_hash_bytes(const void *bytes, size_t n, char out[LLQI_HASH_TEXT_SIZE]);
+void llqi_hash_bytes(const void *bytes, size_t n,
+                     char out[LLQI_HASH_TEXT_SIZE]);
 int llqi_hash_file(const char *path, char out[LLQI_HASH_TEXT_SIZE]);
 
 #endif

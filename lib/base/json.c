@@ -144,8 +144,8 @@ int llqi_json_dump(const json_t *value, size_t flags, struct llqi_text *out) {
 
 int llqi_json_write(const char *path, const json_t *value) {
   struct llqi_text text = {0};
-  int status = llqi_json_dump(value, JSON_INDENT(2) | JSON_REAL_PRECISION(10),
-                              &text);
+  int status =
+      llqi_json_dump(value, JSON_INDENT(2) | JSON_REAL_PRECISION(10), &text);
   if (status >= 0)
     status = llqi_text_puts(&text, "\n");
   if (status >= 0)

@@ -145,8 +145,8 @@ static void start_workers(struct llqi_threads *t, int n) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (t->n_workers < n && pthread_create(&t->workers[t->n_workers], NULL,
-                                            worker, t) == 0)
+  while (t->n_workers < n &&
+         pthread_create(&t->workers[t->n_workers], NULL, worker, t) == 0)
     t->n_workers++;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -9,8 +9,8 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&         \
     !defined(__SANITIZE_ADDRESS__)
 #define LLQI_VECTOR                                                            \
-  __attribute__((optimize("O3"),                                               \
-                 target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+  __attribute__((optimize("O3"), target_clones("default", "arch=x86-64-v3",    \
+                                               "arch=x86-64-v4")))
 #else
 #define LLQI_VECTOR
 #endif

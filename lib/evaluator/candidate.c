@@ -33,9 +33,9 @@ static int set_programs(struct llqi_candidate *candidate,
   char *raw, *processed;
   if (text == NULL)
     return LLQ_ERROR_MEMORY;
-  int status = llqi_protocol_programs(protocol, candidate->prompt->text, text,
-                                      candidate->task->entry_point, &raw,
-                                      &processed);
+  int status =
+      llqi_protocol_programs(protocol, candidate->prompt->text, text,
+                             candidate->task->entry_point, &raw, &processed);
   llqi_free(text);
   LLQ_TRY(status);
   candidate->processed = candidate->whole = processed != NULL;
@@ -53,8 +53,7 @@ static int set_programs(struct llqi_candidate *candidate,
 
 static int copy_generation(struct llqi_candidate *candidate,
                            const llq_generation *generation) {
-  candidate->completion =
-      llqi_strndup(generation->text, generation->n_bytes);
+  candidate->completion = llqi_strndup(generation->text, generation->n_bytes);
   candidate->n_bytes = generation->n_bytes;
   candidate->ids = llqi_array(generation->n_ids, sizeof *candidate->ids);
   if (candidate->completion == NULL || candidate->ids == NULL)
@@ -204,8 +203,7 @@ static void describe(const struct llqi_candidate *candidate,
     return;
   sample->generated = 1;
   sample->seed = settings->seed;
-  sample->stream =
-      llqi_sample_stream(candidate->task_index, candidate->sample);
+  sample->stream = llqi_sample_stream(candidate->task_index, candidate->sample);
   sample->prompt = candidate->prompt->text;
   sample->prompt_ids = candidate->prompt->ids;
   sample->n_prompt_ids = candidate->prompt->n_ids;

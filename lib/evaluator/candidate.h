@@ -67,8 +67,7 @@ int llqi_candidate_take(struct llqi_candidate *candidate,
 /* Appends the line, and gives what the summary needs. */
 int llqi_candidate_write(const struct llqi_candidate *candidate,
                          const struct llqi_settings *settings,
-                         struct llqi_text *lines,
-                         struct llqi_outcome *outcome);
+                         struct llqi_text *lines, struct llqi_outcome *outcome);
 
 /* The draws that a sample of a task uses. */
 uint64_t llqi_sample_stream(uint32_t task_index, uint32_t sample);

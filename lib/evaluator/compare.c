@@ -119,9 +119,9 @@ static int difference_of(const struct pairs *pairs, const json_t *lost,
 /* What a comparison shows of one of its runs. */
 static json_t *run_json(const json_t *result, double pass_at_1) {
   const json_t *metrics = json_object_get(result, "metrics");
-  return json_pack("{s:O?, s:f, s:O?}", "run",
-                   json_object_get(result, "run"), "pass@1", pass_at_1,
-                   "pass@1_ci95", json_object_get(metrics, "pass@1_ci95"));
+  return json_pack("{s:O?, s:f, s:O?}", "run", json_object_get(result, "run"),
+                   "pass@1", pass_at_1, "pass@1_ci95",
+                   json_object_get(metrics, "pass@1_ci95"));
 }
 
 static int compare(const struct pairs *pairs, const json_t *a, const json_t *b,
@@ -175,16 +175,15 @@ static int read_result(const char *directory, json_t **out) {
 
 static int dump(const json_t *value, char **out) {
   struct llqi_text text = {0};
-  int status = llqi_json_dump(
-      value, JSON_INDENT(2) | JSON_REAL_PRECISION(10), &text);
+  int status =
+      llqi_json_dump(value, JSON_INDENT(2) | JSON_REAL_PRECISION(10), &text);
   if (status >= 0 && (*out = llqi_text_take(&text)) == NULL)
     status = LLQ_ERROR_MEMORY;
   llqi_text_free(&text);
   return status;
 }
 
-int llq_compare(const char *directory_a, const char *directory_b,
-                char **json) {
+int llq_compare(const char *directory_a, const char *directory_b, char **json) {
   llqi_error_clear();
   LLQ_REQUIRE(directory_a != NULL && directory_b != NULL && json != NULL,
               "llq_compare: NULL argument");

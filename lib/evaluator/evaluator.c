@@ -42,7 +42,7 @@ struct llq_evaluator {
   size_t n_places, n_in_flight;
   struct llqi_outcomes outcomes;
   struct llqi_text lines; /* of this step */
-  int broken; /* samples.jsonl may end in a part of a line */
+  int broken;             /* samples.jsonl may end in a part of a line */
   json_t *result;
   struct llqi_text result_text;
 };
@@ -136,8 +136,8 @@ static int open_parts(llq_evaluator *e, llq_backend *backend, llq_model *model,
                               e->set, e->done);
 }
 
-static int open_any(llq_evaluator **out, llq_backend *backend,
-                    llq_model *model, const llq_evaluator_options *options) {
+static int open_any(llq_evaluator **out, llq_backend *backend, llq_model *model,
+                    const llq_evaluator_options *options) {
   *out = NULL;
   llq_evaluator *e = llqi_calloc(1, sizeof *e);
   if (e == NULL)
@@ -151,8 +151,7 @@ static int open_any(llq_evaluator **out, llq_backend *backend,
 }
 
 int llq_evaluator_open(llq_evaluator **out, llq_backend *backend,
-                       llq_model *model,
-                       const llq_evaluator_options *options) {
+                       llq_model *model, const llq_evaluator_options *options) {
   llqi_error_clear();
   LLQ_REQUIRE(out != NULL && backend != NULL && model != NULL,
               "llq_evaluator_open: NULL argument");
@@ -202,8 +201,7 @@ static int take_candidate(void *user, struct llqi_candidate *candidate) {
       llqi_candidate_free(candidate);
       return LLQ_ERROR_MEMORY;
     }
-    memset(candidates + e->n_places, 0,
-           (n - e->n_places) * sizeof *candidates);
+    memset(candidates + e->n_places, 0, (n - e->n_places) * sizeof *candidates);
     e->candidates = candidates;
     e->n_places = n;
   }
@@ -242,8 +240,8 @@ static int make_candidates(llq_evaluator *e) {
 }
 
 static int submit_checks(llq_evaluator *e) {
-  for (size_t i = 0;
-       i < e->n_places && llqi_pool_waiting(e->pool) < N_WAITING; i++) {
+  for (size_t i = 0; i < e->n_places && llqi_pool_waiting(e->pool) < N_WAITING;
+       i++) {
     if (e->candidates[i] != NULL && !e->candidates[i]->submitted)
       LLQ_TRY(llqi_candidate_submit(e->candidates[i], e->pool, i));
   }
@@ -281,8 +279,8 @@ static int collect_verdicts(llq_evaluator *e) {
 }
 
 static int flush(llq_evaluator *e) {
-  int status = llqi_run_directory_append(&e->directory, e->lines.data,
-                                         e->lines.length);
+  int status =
+      llqi_run_directory_append(&e->directory, e->lines.data, e->lines.length);
   e->broken = status < 0;
   llqi_text_clear(&e->lines);
   return status;
@@ -294,20 +292,20 @@ static int summarize(llq_evaluator *e, json_t *result) {
     return LLQ_ERROR_MEMORY;
   for (size_t i = 0; i < e->set->n_tasks; i++)
     task_ids[i] = e->set->tasks[i].task_id;
-  int status = llqi_metrics_summarize(&e->outcomes, task_ids,
-                                      e->set->n_tasks, result);
+  int status =
+      llqi_metrics_summarize(&e->outcomes, task_ids, e->set->n_tasks, result);
   llqi_free(task_ids);
   return status;
 }
 
 static int finish(llq_evaluator *e) {
-  json_t *result = json_pack(
-      "{s:O?, s:O?, s:s, s:s, s:O?, s:O?}", "model",
-      json_object_get(e->manifest, "model"), "task",
-      json_object_get(e->manifest, "task"), "task_sha256",
-      e->settings.task_sha256, "sandbox", e->settings.sandbox, "device",
-      json_object_get(e->manifest, "device"), "run",
-      json_object_get(e->manifest, "run"));
+  json_t *result =
+      json_pack("{s:O?, s:O?, s:s, s:s, s:O?, s:O?}", "model",
+                json_object_get(e->manifest, "model"), "task",
+                json_object_get(e->manifest, "task"), "task_sha256",
+                e->settings.task_sha256, "sandbox", e->settings.sandbox,
+                "device", json_object_get(e->manifest, "device"), "run",
+                json_object_get(e->manifest, "run"));
   if (result == NULL)
     return llqi_fail(LLQ_ERROR_MEMORY, "out of memory: result.json");
   int status = summarize(e, result);

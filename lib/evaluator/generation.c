@@ -8,13 +8,12 @@
 #include "base/status.h"
 
 int llqi_generation_open(struct llqi_generation *out, llq_backend *backend,
-                         llq_model *model,
-                         const struct llqi_settings *settings,
+                         llq_model *model, const struct llqi_settings *settings,
                          const struct llqi_task_set *set,
                          const unsigned char *done) {
   llq_generator_options options = LLQ_GENERATOR_OPTIONS_INIT;
-  *out = (struct llqi_generation){
-      .settings = settings, .set = set, .done = done};
+  *out =
+      (struct llqi_generation){.settings = settings, .set = set, .done = done};
   options.compute = settings->compute;
   options.n_sequences = settings->n_sequences;
   options.n_context = settings->n_context;
@@ -60,8 +59,7 @@ int llqi_generation_ended(const struct llqi_generation *generation) {
 }
 
 static int make_prompt(const struct llqi_generation *generation,
-                       const struct llqi_task *task,
-                       struct llqi_prompt **out) {
+                       const struct llqi_task *task, struct llqi_prompt **out) {
   const struct llqi_protocol *protocol = generation->settings->protocol;
   struct llqi_prompt *prompt = llqi_calloc(1, sizeof *prompt);
   *out = NULL;
@@ -71,8 +69,8 @@ static int make_prompt(const struct llqi_generation *generation,
   int status = llqi_protocol_render(protocol, generation->tokenizer,
                                     task->prompt, &prompt->text);
   if (status >= 0)
-    status = llqi_protocol_encode(protocol, generation->tokenizer,
-                                  prompt->text, &prompt->ids, &prompt->n_ids);
+    status = llqi_protocol_encode(protocol, generation->tokenizer, prompt->text,
+                                  &prompt->ids, &prompt->n_ids);
   if (status < 0) {
     llqi_prompt_drop(prompt);
     return llqi_fail_within(status, "task %s", task->task_id);
@@ -99,8 +97,8 @@ static int reserve(struct llqi_generation *generation, size_t n_more) {
   size_t wanted = generation->n_running + n_more;
   if (wanted <= generation->capacity)
     return LLQ_OK;
-  struct llqi_running *running = llqi_resize(
-      generation->running, wanted * 2, sizeof *generation->running);
+  struct llqi_running *running =
+      llqi_resize(generation->running, wanted * 2, sizeof *generation->running);
   if (running == NULL)
     return LLQ_ERROR_MEMORY;
   generation->running = running;
@@ -109,8 +107,8 @@ static int reserve(struct llqi_generation *generation, size_t n_more) {
 }
 
 /* Gives the generator n samples of the next task, from the next one on. */
-static int start(struct llqi_generation *generation,
-                 struct llqi_prompt *prompt, uint32_t n) {
+static int start(struct llqi_generation *generation, struct llqi_prompt *prompt,
+                 uint32_t n) {
   const struct llqi_settings *settings = generation->settings;
   llq_sampling sampling = LLQ_SAMPLING_INIT;
   sampling.temperature = settings->temperature;
@@ -126,9 +124,8 @@ static int start(struct llqi_generation *generation,
   LLQ_TRY(llq_generator_submit(generation->generator, prompt->ids,
                                prompt->n_ids, &sampling, (int32_t)n, &first));
   for (uint32_t i = 0; i < n; i++) {
-    generation->running[generation->n_running++] =
-        (struct llqi_running){first + i, generation->next_task,
-                              generation->next_sample + i, prompt};
+    generation->running[generation->n_running++] = (struct llqi_running){
+        first + i, generation->next_task, generation->next_sample + i, prompt};
     prompt->n_references++;
   }
   return LLQ_OK;

@@ -26,8 +26,7 @@ struct llqi_generation {
 
 /* Loads the model. Close it also when open failed. */
 int llqi_generation_open(struct llqi_generation *out, llq_backend *backend,
-                         llq_model *model,
-                         const struct llqi_settings *settings,
+                         llq_model *model, const struct llqi_settings *settings,
                          const struct llqi_task_set *set,
                          const unsigned char *done);
 void llqi_generation_close(struct llqi_generation *generation);

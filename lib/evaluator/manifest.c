@@ -85,8 +85,7 @@ static int add_model(json_t *run, const llq_model *model) {
   LLQ_TRY(set(run, "method", string_or_null(model->quantization_method)));
   LLQ_TRY(set(run, "group_size", json_integer(info.group_size)));
   LLQ_TRY(set(run, "dtype", json_string(info.dtype)));
-  LLQ_TRY(
-      set(run, "parameters", json_integer((json_int_t)info.n_parameters)));
+  LLQ_TRY(set(run, "parameters", json_integer((json_int_t)info.n_parameters)));
   LLQ_TRY(
       set(run, "weight_bytes", json_integer((json_int_t)info.n_weight_bytes)));
   LLQ_TRY(
@@ -142,10 +141,9 @@ static json_t *host_json(void) {
   struct utsname host;
   if (uname(&host) < 0)
     return json_null();
-  return json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", host.nodename,
-                   "system", host.sysname, "release", host.release, "machine",
-                   host.machine, "n_cores",
-                   (int)sysconf(_SC_NPROCESSORS_ONLN));
+  return json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", host.nodename, "system",
+                   host.sysname, "release", host.release, "machine",
+                   host.machine, "n_cores", (int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 static json_t *time_json(void) {

@@ -91,8 +91,8 @@ static int interval_of(const double *values, size_t n, int single,
                        struct llqi_interval *interval) {
   if (!single)
     return llqi_bootstrap_mean(values, n, BOOTSTRAP_SEED, interval);
-  *interval = llqi_wilson((uint64_t)llround(llqi_mean(values, n) * (double)n),
-                          n);
+  *interval =
+      llqi_wilson((uint64_t)llround(llqi_mean(values, n) * (double)n), n);
   return LLQ_OK;
 }
 

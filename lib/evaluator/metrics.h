@@ -11,14 +11,14 @@
 struct llqi_outcome {
   uint32_t task, sample;
   int passed;
-  int passed_raw;      /* before post-processing; -1: there is none */
-  int passed_base;     /* HumanEval's own test of HumanEval+; -1: the same */
-  char verdict[24];    /* "passed", ... */
-  char stop[12];       /* why generation stopped; "": it was not generated */
-  uint64_t n_tokens;   /* generated */
-  double seconds;      /* its share of the time that generation took */
-  double cpu_seconds;  /* of the program */
-  double min_margin;   /* see llq_generation; infinite if unknown */
+  int passed_raw;     /* before post-processing; -1: there is none */
+  int passed_base;    /* HumanEval's own test of HumanEval+; -1: the same */
+  char verdict[24];   /* "passed", ... */
+  char stop[12];      /* why generation stopped; "": it was not generated */
+  uint64_t n_tokens;  /* generated */
+  double seconds;     /* its share of the time that generation took */
+  double cpu_seconds; /* of the program */
+  double min_margin;  /* see llq_generation; infinite if unknown */
 };
 
 struct llqi_outcomes {

@@ -58,8 +58,8 @@ static size_t most_likely(const float *logits, size_t n) {
 }
 
 /* KL(base || model) of the distributions that two rows of logits give. */
-static double divergence(const float *base, double base_sum,
-                         const float *model, double model_sum, size_t n) {
+static double divergence(const float *base, double base_sum, const float *model,
+                         double model_sum, size_t n) {
   double kl = 0;
   for (size_t i = 0; i < n; i++) {
     double log_p = base[i] - base_sum;
@@ -77,10 +77,9 @@ static void measure_window(const float *model, const float *base,
     add(&sums->nll, sum - model[ids[i + 1]]);
     if (base == NULL)
       continue;
-    add(&sums->kl, divergence(base, log_sum_exp(base, n_vocab), model, sum,
-                              n_vocab));
-    sums->n_agreed +=
-        most_likely(model, n_vocab) == most_likely(base, n_vocab);
+    add(&sums->kl,
+        divergence(base, log_sum_exp(base, n_vocab), model, sum, n_vocab));
+    sums->n_agreed += most_likely(model, n_vocab) == most_likely(base, n_vocab);
     base += n_vocab;
   }
 }
@@ -109,8 +108,7 @@ static int run_windows(llq_generator *model, llq_generator *base,
   for (size_t at = 0; at + 1 < n_ids && status >= 0; at += n_window) {
     size_t n = n_ids - at < n_window ? n_ids - at : n_window;
     if (n >= 2)
-      status =
-          run_window(model, base, ids + at, n, logits, base_logits, sums);
+      status = run_window(model, base, ids + at, n, logits, base_logits, sums);
   }
   llqi_free(base_logits);
   llqi_free(logits);
@@ -129,10 +127,9 @@ static int check_arguments(llq_generator *model, llq_generator *base,
   if (base != NULL && (size_t)llq_generator_n_context(base) < n_context)
     n_context = (size_t)llq_generator_n_context(base);
   LLQ_REQUIRE(n_window >= 2 && n_window <= n_context,
-              "a window of %zu tokens, expected 2 to %zu", n_window,
-              n_context);
-  LLQ_REQUIRE(base == NULL || llqi_generator_n_vocab(base) ==
-                                  llqi_generator_n_vocab(model),
+              "a window of %zu tokens, expected 2 to %zu", n_window, n_context);
+  LLQ_REQUIRE(base == NULL ||
+                  llqi_generator_n_vocab(base) == llqi_generator_n_vocab(model),
               "the models have vocabularies of %zu and %zu tokens",
               llqi_generator_n_vocab(model), llqi_generator_n_vocab(base));
   LLQ_REQUIRE(result->n_tokens == 0 || (base == NULL) == isnan(result->kl),

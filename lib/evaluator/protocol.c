@@ -195,8 +195,7 @@ static int replace_tabs(const char *program, struct llqi_text *out) {
   }
 }
 
-static int process(const char *raw, const char *entry_point,
-                   char **processed) {
+static int process(const char *raw, const char *entry_point, char **processed) {
   struct llqi_text spaced = {0};
   int status = replace_tabs(raw, &spaced);
   if (status >= 0)

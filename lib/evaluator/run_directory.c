@@ -62,11 +62,11 @@ static int refuse(const char *path, const json_t *there, const json_t *here,
   struct llqi_text found = {0}, wanted = {0};
   describe(json_object_get(there, key), &found);
   describe(json_object_get(here, key), &wanted);
-  int status = llqi_fail(
-      LLQ_ERROR_STATE,
-      "%s: holds another run: its \"%s\" is %.200s, not %.200s", path, key,
-      found.data != NULL ? found.data : "?",
-      wanted.data != NULL ? wanted.data : "?");
+  int status =
+      llqi_fail(LLQ_ERROR_STATE,
+                "%s: holds another run: its \"%s\" is %.200s, not %.200s", path,
+                key, found.data != NULL ? found.data : "?",
+                wanted.data != NULL ? wanted.data : "?");
   llqi_text_free(&wanted);
   llqi_text_free(&found);
   return status;
@@ -163,8 +163,7 @@ static int read_lines(const char *path, const struct llqi_mapping *file,
     newline = memchr(at, '\n', (size_t)(end - at));
     if (newline == NULL)
       break;
-    LLQ_TRY(
-        read_line(path, number, at, (size_t)(newline - at), reader, user));
+    LLQ_TRY(read_line(path, number, at, (size_t)(newline - at), reader, user));
     *whole = (size_t)(newline + 1 - (const char *)file->data);
   }
   return LLQ_OK;

@@ -108,8 +108,7 @@ static json_t *sample_json(const struct llqi_sample *sample) {
   return NULL;
 }
 
-int llqi_sample_write(const struct llqi_sample *sample,
-                      struct llqi_text *out) {
+int llqi_sample_write(const struct llqi_sample *sample, struct llqi_text *out) {
   json_t *line = sample_json(sample);
   if (line == NULL)
     return llqi_fail(LLQ_ERROR_MEMORY, "out of memory: a sample's line");
@@ -165,8 +164,7 @@ int llqi_sample_read(const json_t *line, const char *where,
   LLQ_TRY(read_other(line, where, "base", &outcome->passed_base));
   LLQ_TRY(llqi_json_string(line, where, "verdict", &verdict));
   snprintf(outcome->verdict, sizeof outcome->verdict, "%s", verdict);
-  LLQ_TRY(llqi_json_real_or(line, where, "cpu_seconds",
-                            &outcome->cpu_seconds));
+  LLQ_TRY(llqi_json_real_or(line, where, "cpu_seconds", &outcome->cpu_seconds));
   return read_generation(line, where, outcome);
 }
 
@@ -269,8 +267,8 @@ static int is_blank(const char *bytes, size_t n) {
   return strspn(bytes, " \t\r\n") >= n;
 }
 
-static int read_lines(const struct source *source, const char *bytes,
-                      size_t n, struct llqi_programs *out) {
+static int read_lines(const struct source *source, const char *bytes, size_t n,
+                      struct llqi_programs *out) {
   const char *end = bytes + n;
   for (size_t number = 1; bytes < end; number++) {
     const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));

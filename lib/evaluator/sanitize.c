@@ -206,8 +206,7 @@ static int is_kept(const char *at, const char *end) {
 }
 
 static int is_indented_or_blank(const char *at) {
-  return *at == ' ' || *at == '\t' || *at == '\n' || *at == '\r' ||
-         *at == '#';
+  return *at == ' ' || *at == '\t' || *at == '\n' || *at == '\r' || *at == '#';
 }
 
 /* Whether a header, which ends at `after`, has no body following it. */

@@ -77,14 +77,13 @@ static int32_t or_default(int32_t value, int32_t otherwise) {
 /* What a run that generates needs beyond one that only scores. */
 static int fill_generation(struct llqi_settings *out,
                            const llq_evaluator_options *options,
-                           const llq_backend *backend,
-                           const llq_model *model) {
+                           const llq_backend *backend, const llq_model *model) {
   llq_device_info device = LLQ_DEVICE_INFO_INIT;
   int chat;
   LLQ_TRY(llqi_protocol_has_chat(model, &chat));
-  LLQ_TRY(llqi_protocol_find(
-      options->protocol != NULL ? options->protocol : "humaneval", chat,
-      &out->protocol));
+  LLQ_TRY(llqi_protocol_find(options->protocol != NULL ? options->protocol
+                                                       : "humaneval",
+                             chat, &out->protocol));
   LLQ_TRY(llq_backend_describe(backend, &device));
   out->compute = strcmp(device.backend, "cpu") == 0 ? "f32" : "bf16";
   if (options->compute != NULL) {
@@ -147,10 +146,9 @@ void llqi_settings_free(struct llqi_settings *settings) {
 
 /* Each text with its NUL, so that no two sets run together alike. */
 static int append_task(struct llqi_text *out, const struct llqi_task *task) {
-  const char *const texts[] = {task->task_id,    task->prompt,
-                               task->entry_point, task->test,
-                               task->contract,   task->base_input,
-                               task->plus_input};
+  const char *const texts[] = {
+      task->task_id,  task->prompt,     task->entry_point, task->test,
+      task->contract, task->base_input, task->plus_input};
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
     const char *text = texts[i] != NULL ? texts[i] : "";
     LLQ_TRY(llqi_text_append(out, text, strlen(text) + 1));

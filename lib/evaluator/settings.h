@@ -10,15 +10,15 @@
 #include "evaluator/tasks.h"
 
 struct llqi_settings {
-  const struct llqi_protocol *protocol; /* NULL: samples that exist */
-  char *task, *directory, *samples;     /* samples: NULL when generating */
-  char *sandbox, *check;                /* names */
-  const char *compute;                  /* "f32", "bf16" */
+  const struct llqi_protocol *protocol;  /* NULL: samples that exist */
+  char *task, *directory, *samples;      /* samples: NULL when generating */
+  char *sandbox, *check;                 /* names */
+  const char *compute;                   /* "f32", "bf16" */
   char task_sha256[LLQI_HASH_TEXT_SIZE]; /* of what the tasks say */
   char samples_sha256[LLQI_HASH_TEXT_SIZE];
-  int64_t n_tasks;                      /* in the set that is used */
-  int32_t n_samples;                    /* a task; 0: as many as there are */
-  int32_t n_tasks_max;                  /* 0: all */
+  int64_t n_tasks;     /* in the set that is used */
+  int32_t n_samples;   /* a task; 0: as many as there are */
+  int32_t n_tasks_max; /* 0: all */
   int32_t n_tokens_max, n_sequences, n_workers, n_context;
   double temperature, top_p;
   uint64_t seed;

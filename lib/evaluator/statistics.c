@@ -125,8 +125,8 @@ struct llqi_difference llqi_compare_flips(uint64_t lost, uint64_t gained,
       .ci95 = {fmax(-1, up - down - Z_975 * error),
                fmin(1, up - down + Z_975 * error)},
       .p = llqi_mcnemar(lost, gained),
-      .detectable = fmin(1, fmax((Z_975 + Z_800) * error,
-                                 FLIPS_SIGNIFICANT / (double)n)),
+      .detectable =
+          fmin(1, fmax((Z_975 + Z_800) * error, FLIPS_SIGNIFICANT / (double)n)),
   };
 }
 
@@ -155,8 +155,7 @@ int llqi_compare_rates(const double *a, const double *b, size_t n,
         .value = observed,
         .ci95 = percentiles(means),
         .p = (double)(count_extreme(means, observed) + 1) / (N_RESAMPLES + 1),
-        .detectable =
-            (Z_975 + Z_800) * llqi_standard_error(differences, n),
+        .detectable = (Z_975 + Z_800) * llqi_standard_error(differences, n),
     };
   }
   llqi_free(means);

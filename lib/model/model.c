@@ -90,10 +90,11 @@ static int find_directory(const char *source, char **out) {
     return LLQ_OK;
   llqi_free(*out);
   *out = NULL;
-  return is_path ? llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source)
-                 : llqi_fail(LLQ_ERROR_IO,
-                             "%s: no such model directory, here or in %s",
-                             source, data);
+  return is_path
+             ? llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source)
+             : llqi_fail(LLQ_ERROR_IO,
+                         "%s: no such model directory, here or in %s", source,
+                         data);
 }
 
 static int open_directory(llq_model *model) {

@@ -55,15 +55,15 @@ static int set_dtype(json_t *config, const char *key) {
 
 int llqi_convert_rest(const llq_model *base, struct llqi_threads *threads,
                       llq_model *result) {
-  LLQ_TRY(convert_tensor(result, threads, &base->embedding,
-                         &result->embedding));
-  LLQ_TRY(convert_tensor(result, threads, &base->final_norm,
-                         &result->final_norm));
+  LLQ_TRY(
+      convert_tensor(result, threads, &base->embedding, &result->embedding));
+  LLQ_TRY(
+      convert_tensor(result, threads, &base->final_norm, &result->final_norm));
   for (int64_t l = 0; l < base->config.n_layers; l++) {
     const struct llqi_layer *from = &base->layers[l];
     struct llqi_layer *to = &result->layers[l];
-    LLQ_TRY(convert_tensor(result, threads, &from->input_norm,
-                           &to->input_norm));
+    LLQ_TRY(
+        convert_tensor(result, threads, &from->input_norm, &to->input_norm));
     LLQ_TRY(convert_tensor(result, threads, &from->post_attention_norm,
                            &to->post_attention_norm));
   }
@@ -71,7 +71,8 @@ int llqi_convert_rest(const llq_model *base, struct llqi_threads *threads,
     result->output.data = result->embedding.data;
     result->output.dtype = result->embedding.dtype;
   } else {
-    int status = convert_weight(result, threads, &base->output, &result->output);
+    int status =
+        convert_weight(result, threads, &base->output, &result->output);
     if (status < 0)
       return llqi_fail_within(status, "%s: lm_head.weight", base->source);
   }

@@ -96,8 +96,8 @@ static int make_result(llq_quantizer *quantizer) {
 
 static int prepare(llq_quantizer *quantizer, llq_backend *backend,
                    llq_model *model, const llq_quantizer_options *options) {
-  LLQ_REQUIRE(options->n_threads >= 0, "n_threads: expected 0 or more, found %d",
-              options->n_threads);
+  LLQ_REQUIRE(options->n_threads >= 0,
+              "n_threads: expected 0 or more, found %d", options->n_threads);
   LLQ_TRY(llqi_target_read(options, &quantizer->target));
   LLQ_TRY(find_method(options->method, &quantizer->method));
   LLQ_REQUIRE(!quantizer->method->needs_calibration || backend != NULL,

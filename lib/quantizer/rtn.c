@@ -94,7 +94,7 @@ static struct fault quantize_rows(const struct job *job, int64_t first,
 /* A weight's rows, a run of them for each thread. */
 struct rows {
   const struct job *job;
-  float *values; /* [n_runs, n_scratch()] */
+  float *values;        /* [n_runs, n_scratch()] */
   struct fault *faults; /* [n_runs] */
   int64_t n_runs;
 };
@@ -102,9 +102,9 @@ struct rows {
 static void quantize_run(void *user, uint32_t run, int thread) {
   const struct rows *rows = user;
   int64_t n_out = rows->job->from->n_out;
-  rows->faults[run] = quantize_rows(
-      rows->job, n_out * run / rows->n_runs, n_out * (run + 1) / rows->n_runs,
-      rows->values + run * n_scratch(rows->job));
+  rows->faults[run] = quantize_rows(rows->job, n_out * run / rows->n_runs,
+                                    n_out * (run + 1) / rows->n_runs,
+                                    rows->values + run * n_scratch(rows->job));
 }
 
 /* The first fault by place is the same for any number of threads. */
@@ -121,8 +121,8 @@ static int quantize_all(const struct job *job, struct llqi_threads *threads,
   size_t n = (size_t)rows.n_runs;
   rows.values = llqi_array(n, n_scratch(job) * sizeof *rows.values);
   rows.faults = llqi_array(n, sizeof *rows.faults);
-  int status = rows.values != NULL && rows.faults != NULL ? LLQ_OK
-                                                          : LLQ_ERROR_MEMORY;
+  int status =
+      rows.values != NULL && rows.faults != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
   if (status == LLQ_OK) {
     llqi_threads_run(threads, 0, (uint32_t)n, quantize_run, &rows);
     *fault = first_fault(&rows);

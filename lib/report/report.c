@@ -155,8 +155,7 @@ static int render(const llq_report *report, const char *format,
                    format);
 }
 
-int llq_report_text(llq_report *report, const char *format,
-                    const char **text) {
+int llq_report_text(llq_report *report, const char *format, const char **text) {
   llqi_error_clear();
   LLQ_REQUIRE(report != NULL && format != NULL && text != NULL,
               "llq_report_text: NULL argument");

@@ -8,8 +8,8 @@
 #include "report/report.h"
 
 const char *const llqi_report_head[LLQI_REPORT_COLUMNS] = {
-    "format", "pass@1",   "95 % interval", "difference, points", "p",
-    "flips",  "recovery", "weights",       "tokens/s"};
+    "format",   "pass@1",  "95 % interval", "difference, points", "p", "flips",
+    "recovery", "weights", "tokens/s"};
 
 static void put_bytes(char cell[LLQI_REPORT_CELL], double bytes) {
   static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -52,11 +52,10 @@ void llqi_report_cells(const struct llqi_report_row *row,
 }
 
 int llqi_report_title(const llq_report *report, struct llqi_text *out) {
-  LLQ_TRY(llqi_text_printf(out, "%s on %s: %lld tasks, %lld %s a task, ",
-                           report->model, report->task,
-                           (long long)report->n_tasks,
-                           (long long)report->n_samples,
-                           report->n_samples == 1 ? "sample" : "samples"));
+  LLQ_TRY(llqi_text_printf(
+      out, "%s on %s: %lld tasks, %lld %s a task, ", report->model,
+      report->task, (long long)report->n_tasks, (long long)report->n_samples,
+      report->n_samples == 1 ? "sample" : "samples"));
   return llqi_text_printf(out, "protocol %s, %s (%s, %s), sandbox %s",
                           report->protocol, report->device, report->backend,
                           report->arch, report->sandbox);
@@ -80,10 +79,8 @@ int llqi_report_note(const llq_report *report, struct llqi_text *out) {
                           100 * detectable);
 }
 
-
 /* Widths that hold the head and every row. */
-static void measure(const llq_report *report,
-                    int widths[LLQI_REPORT_COLUMNS]) {
+static void measure(const llq_report *report, int widths[LLQI_REPORT_COLUMNS]) {
   char cells[LLQI_REPORT_COLUMNS][LLQI_REPORT_CELL];
   for (size_t c = 0; c < LLQI_REPORT_COLUMNS; c++)
     widths[c] = (int)strlen(llqi_report_head[c]);
@@ -145,8 +142,7 @@ static int put_names(struct llqi_text *out, const char *what,
   return llqi_text_puts(out, ".");
 }
 
-static int put_flips(struct llqi_text *out,
-                     const struct llqi_report_row *row) {
+static int put_flips(struct llqi_text *out, const struct llqi_report_row *row) {
   if (!row->compared)
     return LLQ_OK;
   LLQ_TRY(llqi_text_puts(out, "- "));
@@ -171,8 +167,7 @@ static int put_row(struct llqi_text *out, const struct llqi_report_row *row) {
   return llqi_text_puts(out, "\n");
 }
 
-static int put_markdown_table(const llq_report *report,
-                              struct llqi_text *out) {
+static int put_markdown_table(const llq_report *report, struct llqi_text *out) {
   LLQ_TRY(llqi_text_puts(out, "|"));
   for (size_t c = 0; c < LLQI_REPORT_COLUMNS; c++)
     LLQ_TRY(llqi_text_printf(out, " %s |", llqi_report_head[c]));

@@ -18,8 +18,8 @@ static int next_name(const char **list, const char *what, char *name,
   LLQ_REQUIRE(n > 0 && n < size, "%s: \"%s\" is not a list of names", what,
               *list);
   for (size_t i = 0; i < n; i++)
-    LLQ_REQUIRE(isalnum((unsigned char)(*list)[i]) ||
-                    (*list)[i] == '-' || (*list)[i] == '+',
+    LLQ_REQUIRE(isalnum((unsigned char)(*list)[i]) || (*list)[i] == '-' ||
+                    (*list)[i] == '+',
                 "%s: \"%s\" is not a list of names", what, *list);
   memcpy(name, *list, n);
   name[n] = '\0';

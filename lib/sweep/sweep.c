@@ -87,8 +87,8 @@ static int enter_directory(llq_sweep *s) {
                           group) < 0)
     status = llqi_fail(LLQ_ERROR_MEMORY, "out of memory: manifest.json");
   if (status >= 0)
-    status = llqi_run_directory_open(&s->directory, s->settings.directory,
-                                     manifest);
+    status =
+        llqi_run_directory_open(&s->directory, s->settings.directory, manifest);
   json_decref(manifest);
   return status;
 }
@@ -104,17 +104,15 @@ static int check_model(const llq_model *model) {
 
 static int fill(llq_sweep *s, const llq_sweep_options *given) {
   llq_sweep_options options;
-  LLQ_TRY(llqi_options_copy(&options, sizeof options, given,
-                            "llq_sweep_options"));
+  LLQ_TRY(
+      llqi_options_copy(&options, sizeof options, given, "llq_sweep_options"));
   LLQ_REQUIRE(options.evaluation != NULL,
               "llq_sweep_options: evaluation is required");
   LLQ_TRY(check_model(s->model));
   LLQ_TRY(keep_options(s, options.evaluation));
-  s->group_size =
-      options.group_size != 0 ? options.group_size : DEFAULT_GROUP;
+  s->group_size = options.group_size != 0 ? options.group_size : DEFAULT_GROUP;
   LLQ_TRY(llqi_formats_make(
-      &s->formats,
-      options.schemes != NULL ? options.schemes : DEFAULT_SCHEMES,
+      &s->formats, options.schemes != NULL ? options.schemes : DEFAULT_SCHEMES,
       options.methods != NULL ? options.methods : DEFAULT_METHODS));
   s->results = llqi_calloc(s->formats.n, sizeof(json_t *));
   if (s->results == NULL)

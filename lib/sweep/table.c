@@ -51,16 +51,15 @@ static json_t *head(const struct llqi_settings *settings,
   return json_pack(
       "{s:s, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:s, s:s, s:I, "
       "s:I}",
-      "library", llq_version(), "model", json_object_get(base, "model"),
-      "task", json_object_get(base, "task"), "task_sha256",
+      "library", llq_version(), "model", json_object_get(base, "model"), "task",
+      json_object_get(base, "task"), "task_sha256",
       json_object_get(base, "task_sha256"), "protocol",
       json_object_get(run, "protocol"), "backend",
       json_object_get(run, "backend"), "device",
       json_object_get(device, "name"), "arch", json_object_get(run, "arch"),
       "compute", json_object_get(run, "compute"), "sandbox", settings->sandbox,
-      "base", formats->items[0].name, "n_tasks",
-      (json_int_t)settings->n_tasks, "n_samples",
-      (json_int_t)settings->n_samples);
+      "base", formats->items[0].name, "n_tasks", (json_int_t)settings->n_tasks,
+      "n_samples", (json_int_t)settings->n_samples);
 }
 
 static int fill(json_t *sweep, const struct llqi_formats *formats,

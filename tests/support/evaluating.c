@@ -98,8 +98,8 @@ json_t *read_result(const char *directory) {
 
 static int is_of(const json_t *line, const char *task_id, int sample) {
   return json_integer_value(json_object_get(line, "sample")) == sample &&
-         strcmp(json_string_value(json_object_get(line, "task_id")),
-                task_id) == 0;
+         strcmp(json_string_value(json_object_get(line, "task_id")), task_id) ==
+             0;
 }
 
 json_t *read_sample(const char *directory, const char *task_id, int sample) {

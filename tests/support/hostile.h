@@ -51,8 +51,9 @@ static const struct {
      "    try: os.fork()\n"
      "    except OSError: pass\n",
      "timed out"},
-    {"starts a program", TRY_EACH("lambda: os.posix_spawn('/usr/bin/true', "
-                                  "['true'], {}),"),
+    {"starts a program",
+     TRY_EACH("lambda: os.posix_spawn('/usr/bin/true', "
+              "['true'], {}),"),
      "passed"},
     {"starts a shell",
      "import subprocess\n"
@@ -225,8 +226,7 @@ static const struct {
      "import sys\nsys.setrecursionlimit(10 ** 9)\n"
      "def f(x):\n  return f(x)\n",
      ""},
-    {"closes its files",
-     LYING("  os.closerange(0, 100)\n  while True: pass\n"),
+    {"closes its files", LYING("  os.closerange(0, 100)\n  while True: pass\n"),
      "exited: closed its channel"},
     {"closes its files and goes on",
      LYING("  os.closerange(0, 100)\n  return x * x\n"), "exited: status 1"},

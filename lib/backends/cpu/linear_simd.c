@@ -140,9 +140,15 @@ static int run(struct llqi_cpu *cpu, const struct llqi_cpu_linear *linear,
   struct inputs *in = &call.in;
   LLQ_TRY(get_memory(cpu, n_rows, weight->n_in, in));
   int is_quantized = linear->weight.activation != LLQ_ACTIVATION_NONE;
-  call.product = (struct llqi_product){
-      weight, linear->weight.dtype,            n_out,   n_rows, in->x,
-      in->q,  is_quantized ? in->scale : NULL, in->sum, out};
+  call.product = (struct llqi_product){weight,
+                                       linear->weight.dtype,
+                                       n_out,
+                                       n_rows,
+                                       in->x,
+                                       in->q,
+                                       is_quantized ? in->scale : NULL,
+                                       in->sum,
+                                       out};
   int n_threads = llqi_cpu_threads(cpu, (double)n_rows * x->n_cols * n_out / 8);
   call.step = outputs_per_part(weight, n_out, n_threads);
   llqi_threads_run(cpu->threads, n_threads, (uint32_t)n_rows, prepare_item,

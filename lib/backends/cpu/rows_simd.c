@@ -221,8 +221,8 @@ typedef void (*tile_fn)(const struct llqi_product *p, int64_t output,
 #define TILES(kind)                                                            \
   TILE(kind, 1, 1)                                                             \
   TILE(kind, 4, 1)                                                             \
-  TILE(kind, 4, 2) TILE(kind, 4, 3) TILE(kind, 4, 4) TILE(kind, 4, 5)          \
-      TILE(kind, 4, 6)
+  TILE(kind, 4, 2)                                                             \
+  TILE(kind, 4, 3) TILE(kind, 4, 4) TILE(kind, 4, 5) TILE(kind, 4, 6)
 #define TILE_NAMES(kind)                                                       \
   {                                                                            \
     tile_##kind##_1_1, tile_##kind##_4_1, tile_##kind##_4_2,                   \
