@@ -51,7 +51,9 @@ if SANITIZERS
 llq_sanitizers = yes
 endif
 
+# The multiplier is for busy machines: a test's time limit is real time.
 AM_TESTS_ENVIRONMENT = \
+	CK_TIMEOUT_MULTIPLIER=10; export CK_TIMEOUT_MULTIPLIER; \
 	LLQ_TEST_DATA="$${LLQ_TEST_DATA-$(abs_top_srcdir)/../shared/data}"; export LLQ_TEST_DATA; \
 	LLQ_DATA='$(abs_top_srcdir)/data'; export LLQ_DATA; \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
