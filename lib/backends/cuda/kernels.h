@@ -6,6 +6,7 @@
 #define LLQ_CUDA_KERNELS_H
 
 #include <cuda_runtime_api.h>
+#include <llq/backend.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -26,18 +27,47 @@ struct cuda_row {
   int32_t first_page, position;
 };
 
-/* A batch in device memory. */
+/* A batch in device memory. Numbers of the host are those that a launch's shape
+   depends on; a recorded launch serves any batch that has the same. */
 struct cuda_batch {
-  const struct cuda_row *rows; /* [n_rows] */
+  const struct cuda_row *rows;       /* [n_rows] */
+  const llq_segment *segments;       /* [n_segments] */
   const int32_t *pages;
   int n_rows;
+  int n_segments;
   int page_size;
+  int n_segment_rows_max; /* rows of the longest segment; 1: all decode */
+  int n_positions_max;    /* no position of the batch is as large as this */
 };
 
 /* Cache geometry: [n_pages, page_size, n_kv_heads, head_size] each. */
 struct cuda_cache {
   void *keys, *values;
   int dtype, page_size, n_kv_heads, head_size;
+};
+
+/* Where and how a kernel of the fast tables is launched. */
+struct cuda_launch {
+  cudaStream_t stream;
+  int n_units;   /* multiprocessors */
+  int overlaps;  /* 1 = launch as a programmatic dependent of the kernel before
+                    it (sm_90): see common/launch.cuh */
+  void *scratch; /* device memory for the length of the call */
+  size_t scratch_size;
+};
+
+/* A linear with what surrounds it in a decoder layer; bf16 activations.
+   Rounded to bf16 wherever the unfused operations round. */
+struct cuda_product {
+  const struct cuda_linear *linear;
+  const void *x;        /* bf16 [n_rows, n_in] */
+  int64_t n_rows;
+  const void *norm;     /* bf16 [n_in]: x is RMS-normalized first; NULL: not */
+  float eps;
+  int swiglu;           /* 1: out[r, o] = silu(y[r, o]) * y[r, n_out / 2 + o] */
+  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL */
+  void *out;            /* [n_rows, n_out], with swiglu [n_rows, n_out / 2] */
+  int out_dtype;        /* BF16, or F32 without swiglu and residual */
 };
 
 /* One implementation of every operation. */

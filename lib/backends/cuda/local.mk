@@ -15,6 +15,7 @@ cuda_sources = \
 	lib/backends/cuda/plugin.c
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
+	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/cuda.h \
 	lib/backends/cuda/kernels.h
 
