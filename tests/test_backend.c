@@ -125,6 +125,9 @@ static int build_plugin(const char *name, const char *body) {
   return system(command) == 0;
 }
 
+#define TEXT(x) #x
+#define TEXT_OF(macro) TEXT(macro)
+
 #define ENTRY                                                                  \
   "const llq_backend_table *llq_backend_entry(const llq_host *host,"           \
   " uint32_t abi) { return &table; }"
@@ -143,7 +146,8 @@ START_TEST(plugins_of_another_abi_or_without_tables_are_named) {
   setenv("LLQ_BACKEND_PATH", test_directory(), 1);
   llq_backend *backend;
   ck_assert_llq_fails(llq_backend_open(&backend, "old", NULL),
-                      LLQ_ERROR_VERSION, "llq-old.so: ABI 99, expected 1");
+                      LLQ_ERROR_VERSION,
+                      "llq-old.so: ABI 99, expected " TEXT_OF(LLQ_BACKEND_ABI));
   ck_assert_llq_fails(llq_backend_open(&backend, "empty", NULL),
                       LLQ_ERROR_DEVICE, "llq-empty.so: no table of devices");
   ck_assert_llq_fails(llq_backend_open(&backend, "bare", NULL),
@@ -170,7 +174,14 @@ START_TEST(a_missing_operation_is_named) {
   llqi_error_clear();
   table.abi++;
   ck_assert_llq_fails(llqi_table_check(&table, "llq-x.so"), LLQ_ERROR_VERSION,
-                      "ABI 2");
+                      ", expected " TEXT_OF(LLQ_BACKEND_ABI));
+  llqi_error_clear();
+  table.abi--;
+  llq_backend_fused fused = {.struct_size = sizeof fused};
+  table.ops = llqi_cpu_backend.ops;
+  table.fused = &fused;
+  ck_assert_llq_fails(llqi_table_check(&table, "llq-x.so"), LLQ_ERROR_DEVICE,
+                      "\"linear_join\" in its table of fused operations");
 }
 END_TEST
 

@@ -135,7 +135,12 @@ START_TEST(neighbours_in_a_batch_change_nothing) {
   int32_t both[20], last[2] = {10, 19};
   memcpy(both, ids, 11 * sizeof *ids);
   memcpy(both + 11, ids + 3, 9 * sizeof *ids);
-  struct llqi_step step = {&batch, both, caches, last, 2, together, NULL, NULL};
+  struct llqi_step step = {.batch = &batch,
+                           .ids = both,
+                           .caches = caches,
+                           .logit_rows = last,
+                           .n_logit_rows = 2,
+                           .logits = together};
   ck_assert_llq_ok(llqi_forward_run(run.forward, &step));
   ck_assert_mem_eq(alone, together + N_VOCAB, sizeof alone);
   ck_assert_mem_ne(alone, together, sizeof alone);
@@ -215,9 +220,10 @@ START_TEST(what_does_not_fit_is_refused_with_sizes) {
   llq_model *model = random_model();
   llq_backend *backend = open_backend(NULL, 1);
   struct llqi_forward *forward;
+  const struct llqi_forward_options options = {
+      .compute = LLQ_F32, .n_rows_max = INT32_MAX, .n_positions_max = 16};
   ck_assert_llq_fails(
-      llqi_forward_open(&forward, backend, model, LLQ_F32, INT32_MAX, 16),
-      LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
+      llqi_forward_open(&forward, backend, model, &options), LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
   llq_backend_close(backend);
   llq_model_close(model);
 }

@@ -27,10 +27,20 @@ static void tear_down(void) {
   llqi_sampler_close(&sampler);
 }
 
+static int32_t draw_from(struct llqi_sampler *from, const float *row,
+                         const llq_sampling *sampling, double u) {
+  llq_draw draw = {.temperature = sampling->temperature,
+                   .top_p = sampling->top_p,
+                   .min_p = sampling->min_p,
+                   .top_k = sampling->top_k,
+                   .uniform = u};
+  llqi_sample(from, row, &draw);
+  ck_assert(draw.is_finite);
+  return draw.id;
+}
+
 static int32_t draw(const llq_sampling *sampling, double u) {
-  struct llqi_top top;
-  ck_assert(llqi_logits_top(logits, N, &top));
-  return llqi_sample(&sampler, logits, &top, sampling, u);
+  return draw_from(&sampler, logits, sampling, u);
 }
 
 /* The share of [0, 1) that draws each token, to 1 part in 100000. */
@@ -162,12 +172,9 @@ END_TEST
 START_TEST(top_p_reached_exactly_keeps_no_more) {
   for (int i = 0; i < N; i++)
     logits[i] = 0; /* eight times 1/8: all sums are exact */
-  struct llqi_top top;
-  llqi_logits_top(logits, N, &top);
   llq_sampling sampling = {.temperature = 1, .top_p = 0.5};
   for (int i = 0; i < 1000; i++)
-    ck_assert_int_eq(llqi_sample(&sampler, logits, &top, &sampling, i / 1000.0),
-                     i / 250);
+    ck_assert_int_eq(draw(&sampling, i / 1000.0), i / 250);
 }
 END_TEST
 
@@ -222,7 +229,7 @@ START_TEST(filters_agree_with_a_full_sort_on_large_rows) {
   for (int k = 1; k <= LARGE; k += 333) {
     llq_sampling sampling = {.temperature = 1, .top_k = k};
     for (int j = 0; j < 50; j++) {
-      int32_t id = llqi_sample(&large, row, &top, &sampling, (j + 0.5) / 50);
+      int32_t id = draw_from(&large, row, &sampling, (j + 0.5) / 50);
       int n_before = 0; /* tokens that rank before it */
       for (int i = 0; i < LARGE; i++)
         n_before +=

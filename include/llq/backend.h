@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define LLQ_BACKEND_ABI 1
+#define LLQ_BACKEND_ABI 2
 
 /** Number types of tensors. */
 enum llq_dtype {
@@ -194,6 +194,101 @@ typedef struct llq_backend_ops {
   int (*page_copy)(void *self, llq_kv *cache, int from, int to);
 } llq_backend_ops;
 
+/** A linear with what surrounds it in a decoder layer. Every value is rounded
+ *  where the operations of #llq_backend_ops would round it. */
+typedef struct llq_linear_call {
+  size_t struct_size;
+  const void *linear;   /**< n_out outputs, of linear_upload or linear_join */
+  const llq_view *x;    /**< [n_rows, n_in], BF16 */
+  const llq_view *norm; /**< [1, n_in]: x is normalized first, as by rms_norm;
+                             NULL = not */
+  float eps;            /**< of that norm */
+  int32_t swiglu;       /**< 1: out = swiglu(first half of the outputs, second
+                             half), [n_rows, n_out / 2] */
+  int32_t adds;         /**< 1: out = out + what was computed */
+  int32_t reserved;
+  llq_view *out;        /**< BF16; F32 without swiglu and adds */
+} llq_linear_call;
+
+/** How to draw a token from a row of logits, and what was drawn: exactly what
+ *  the generator does on the host. */
+typedef struct llq_draw {
+  double temperature; /**< 0 = greedy */
+  double top_p;       /**< 0 or 1 = all */
+  double min_p;       /**< 0 = all */
+  double uniform;     /**< the random number, 0 <= u < 1 */
+  int32_t top_k;      /**< 0 = all */
+  int32_t id;         /**< out */
+  int32_t is_finite;  /**< out: 0 = a logit is NaN, or all are infinite */
+  int32_t reserved;
+  double margin;      /**< out: largest minus second largest logit */
+} llq_draw;
+
+/** What a step of the fused operations works on. Host memory, read before
+ *  step_begin returns. */
+typedef struct llq_fused_step {
+  size_t struct_size;
+  const llq_batch *batch;
+  const int32_t *ids;        /**< [batch->n_rows] */
+  const int32_t *logit_rows; /**< [n_logit_rows], rows of the batch */
+  int32_t n_logit_rows;
+  int32_t n_draws;           /**< tokens to draw, from the first logit rows */
+  const llq_draw *draws;     /**< [n_draws] */
+} llq_fused_step;
+
+/** What a backend may prepare for. Steps of one plan issue the same operations
+ *  on the same memory, apart from numbers of rows. */
+typedef struct llq_fused_plan {
+  size_t struct_size;
+  int32_t n_rows_max;      /**< of a step */
+  int32_t n_positions_max; /**< of a sequence */
+  int32_t is_fast;         /**< 1 = a row may depend, in its last bits, on what
+                                else is in the batch */
+  int32_t reserved;
+} llq_fused_plan;
+
+/** Optional: the forward pass in fewer, larger operations on BF16 values, which
+ *  a backend may record and repeat. All entries required. Between step_begin
+ *  and step_end nothing else is called. */
+typedef struct llq_backend_fused {
+  size_t struct_size;
+
+  /** Several weights with the same inputs as one linear whose outputs lie side
+   *  by side; to be freed by linear_free. */
+  int (*linear_join)(void *self, const llq_weight *const *weights, int n,
+                     void **linear);
+
+  /** A plan holds what the backend records. */
+  int (*plan_open)(void *self, const llq_fused_plan *options, void **plan);
+  void (*plan_close)(void *self, void *plan);
+
+  /** Begins a step. *is_recorded = 1: the backend repeats this step from an
+   *  earlier one of the same shape, and only step_end is to be called. */
+  int (*step_begin)(void *self, void *plan, const llq_fused_step *step,
+                    int *is_recorded);
+
+  /** As llq_backend_ops.embed, of the step's ids. */
+  int (*embed)(void *self, const llq_view *table, llq_view *out);
+
+  int (*linear)(void *self, const llq_linear_call *call);
+
+  /** rope_append and attention of the step's batch; qkv is [n_rows,
+   *  (n_heads + 2 * n_kv_heads) * d], out [n_rows, n_heads * d]. */
+  int (*attend)(void *self, const llq_view *cos_sin, const llq_view *qkv,
+                llq_kv *cache, float scale, llq_view *out);
+
+  /** out[i, :] = x[logit_rows[first + i], :]. */
+  int (*gather)(void *self, int32_t first, const llq_view *x, llq_view *out);
+
+  /** Draws the step's tokens from the first n_draws rows of logits (F32). */
+  int (*draw)(void *self, const llq_view *logits);
+
+  /** Ends a step, and waits for it if there are draws.
+   *  @param draws  [n_draws]: their results are filled in
+   *  @param failed 1: an operation failed; forget the step */
+  int (*step_end)(void *self, llq_draw *draws, int failed);
+} llq_backend_fused;
+
 /** Everything a backend offers. */
 typedef struct llq_backend_table {
   uint32_t abi;            /**< #LLQ_BACKEND_ABI */
@@ -202,6 +297,7 @@ typedef struct llq_backend_table {
   const llq_backend_registry *registry;
   const llq_backend_memory *memory;
   const llq_backend_ops *ops;
+  const llq_backend_fused *fused; /**< NULL = none */
 } llq_backend_table;
 
 /** What libllq gives a plugin, so that a plugin links to nothing of it. */

@@ -5,7 +5,8 @@
  *  Prompts are submitted; each makes one or more sequences; llq_generator_step()
  *  advances all of them; text and results are read at any time. A sequence's
  *  tokens depend on its prompt, sampling and seed alone: not on what else is
- *  running, nor on how prompts were cut into chunks.
+ *  running, nor on how prompts were cut into chunks (unless `is_fast` gives
+ *  that up).
  */
 #ifndef LLQ_GENERATOR_H
 #define LLQ_GENERATOR_H
@@ -33,7 +34,10 @@ typedef struct llq_generator_options {
   int32_t n_context;      /**< tokens of a sequence, prompt included; 0 = what
                                the model allows, at most 4096 */
   int32_t n_chunk;        /**< prompt tokens in one step; 0 = 256 */
-  int32_t reserved;       /**< 0 */
+  int32_t is_fast;        /**< 1 = the last bits of a sequence's logits may depend
+                               on what runs beside it and on how its prompt was
+                               cut, which lets a GPU use faster kernels for many
+                               rows; 0 = they never do */
 } llq_generator_options;
 
 /** How to choose tokens, and when to stop. */

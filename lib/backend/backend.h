@@ -36,6 +36,14 @@ int llqi_linear_upload(llq_backend *backend, const llq_weight *weight,
                        int compute, struct llqi_linear_handle *out);
 void llqi_linear_free(llq_backend *backend, struct llqi_linear_handle *handle);
 
+/* Several weights with the same inputs as one linear, their outputs side by
+   side. They must be llqi_weights_join(). */
+int llqi_linear_join(llq_backend *backend, const llq_weight *const *weights,
+                     int n, struct llqi_linear_handle *out);
+
+/* Do these differ in nothing but n_out and what they hold? */
+int llqi_weights_join(const llq_weight *const *weights, int n);
+
 /* The operations of llq_backend_ops, as documented there. */
 int llqi_op_embed(llq_backend *backend, const llq_view *table,
                   const int32_t *ids, llq_view *out);
@@ -56,5 +64,34 @@ int llqi_op_add(llq_backend *backend, llq_view *x, const llq_view *y);
 int llqi_op_gather(llq_backend *backend, const llq_view *x, const int32_t *rows,
                    llq_view *out);
 int llqi_op_page_copy(llq_backend *backend, llq_kv *cache, int from, int to);
+
+/* Those of llq_backend_fused. Does a backend have them? */
+int llqi_has_fused(const llq_backend *backend);
+
+struct llqi_linear_call {
+  const struct llqi_linear_handle *linear;
+  const llq_view *x;
+  const llq_view *norm; /* NULL: none */
+  float eps;
+  int swiglu, adds;
+  llq_view *out;
+};
+int llqi_plan_open(llq_backend *backend, const llq_fused_plan *options,
+                   void **plan);
+void llqi_plan_close(llq_backend *backend, void *plan);
+int llqi_fused_begin(llq_backend *backend, void *plan,
+                     const llq_fused_step *step, int *is_recorded);
+int llqi_fused_embed(llq_backend *backend, const llq_view *table,
+                     const int32_t *ids, llq_view *out);
+int llqi_fused_linear(llq_backend *backend,
+                      const struct llqi_linear_call *call);
+int llqi_fused_attend(llq_backend *backend, const llq_batch *batch,
+                      const llq_view *cos_sin, const llq_view *qkv,
+                      llq_kv *cache, float scale, llq_view *out);
+int llqi_fused_gather(llq_backend *backend, int32_t first, const llq_view *x,
+                      llq_view *out);
+int llqi_fused_draw(llq_backend *backend, const llq_view *logits);
+/* status: of the operations since the beginning, returned if it is a failure. */
+int llqi_fused_end(llq_backend *backend, int status, llq_draw *draws);
 
 #endif

@@ -34,6 +34,9 @@ struct entry {
 #define OPERATION(name)                                                        \
   { #name, offsetof(llq_backend_ops, name) }
 
+#define FUSED(name)                                                            \
+  { #name, offsetof(llq_backend_fused, name) }
+
 static const struct entry registry_entries[] = {
     REGISTRY(name), REGISTRY(count), REGISTRY(describe),
     REGISTRY(open), REGISTRY(close), {NULL, 0}};
@@ -47,6 +50,11 @@ static const struct entry operation_entries[] = {
     OPERATION(rms_norm),      OPERATION(linear),      OPERATION(rope_append),
     OPERATION(attention),     OPERATION(swiglu),      OPERATION(add),
     OPERATION(gather),        OPERATION(page_copy),   {NULL, 0}};
+
+static const struct entry fused_entries[] = {
+    FUSED(linear_join), FUSED(plan_open), FUSED(plan_close), FUSED(step_begin),
+    FUSED(embed),       FUSED(linear),    FUSED(attend),     FUSED(gather),
+    FUSED(draw),        FUSED(step_end),  {NULL, 0}};
 
 static int check_entries(const void *table, const struct entry *entries,
                          const char *what, const char *where) {
@@ -74,7 +82,10 @@ int llqi_table_check(const llq_backend_table *table, const char *where) {
                      (unsigned)table->abi, LLQ_BACKEND_ABI);
   LLQ_TRY(check_entries(table->registry, registry_entries, "devices", where));
   LLQ_TRY(check_entries(table->memory, memory_entries, "memory", where));
-  return check_entries(table->ops, operation_entries, "operations", where);
+  LLQ_TRY(check_entries(table->ops, operation_entries, "operations", where));
+  if (table->fused == NULL)
+    return LLQ_OK;
+  return check_entries(table->fused, fused_entries, "fused operations", where);
 }
 
 static int load(const char *path, const llq_backend_table **table) {

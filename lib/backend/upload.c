@@ -105,6 +105,37 @@ int llqi_linear_upload(llq_backend *backend, const llq_weight *weight,
   return LLQ_OK;
 }
 
+int llqi_weights_join(const llq_weight *const *weights, int n) {
+  const llq_weight *first = weights[0];
+  for (int i = 0; i < n; i++) {
+    const llq_weight *w = weights[i];
+    if (w->format != first->format || w->dtype != first->dtype ||
+        w->activation != first->activation || w->n_in != first->n_in ||
+        w->group_size != first->group_size ||
+        (w->zero == NULL) != (first->zero == NULL) ||
+        (n > 1 && w->group_index != NULL))
+      return 0;
+  }
+  return 1;
+}
+
+int llqi_linear_join(llq_backend *backend, const llq_weight *const *weights,
+                     int n, struct llqi_linear_handle *out) {
+  *out = (struct llqi_linear_handle){NULL, 0, 0};
+  int64_t n_out = 0;
+  for (int i = 0; i < n; i++) {
+    LLQ_TRY(check_weight(weights[i]));
+    n_out += weights[i]->n_out;
+  }
+  LLQ_REQUIRE(llqi_weights_join(weights, n) && n_out <= INT32_MAX,
+              "linear: %d weights that cannot be joined", n);
+  void *linear = NULL;
+  LLQ_TRY(
+      backend->table->fused->linear_join(backend->self, weights, n, &linear));
+  *out = (struct llqi_linear_handle){linear, n_out, weights[0]->n_in};
+  return LLQ_OK;
+}
+
 void llqi_linear_free(llq_backend *backend, struct llqi_linear_handle *handle) {
   if (handle->linear != NULL)
     backend->table->ops->linear_free(backend->self, handle->linear);

@@ -72,12 +72,15 @@ void llqi_batch_want_all(struct llqi_batch *batch) {
 }
 
 int llqi_batch_run(struct llqi_batch *batch, struct llqi_forward *forward,
-                   struct llqi_kv_cache *cache, float *logits) {
+                   struct llqi_kv_cache *cache, float *logits, llq_draw *draws,
+                   int n_draws) {
   struct llqi_step step = {.batch = &batch->view,
                            .ids = batch->ids,
                            .caches = cache->layers,
                            .logit_rows = batch->logit_rows,
                            .n_logit_rows = batch->n_logit_rows,
-                           .logits = logits};
+                           .logits = logits,
+                           .draws = draws,
+                           .n_draws = n_draws};
   return llqi_forward_run(forward, &step);
 }

@@ -43,8 +43,10 @@ void llqi_batch_own(struct llqi_batch *batch, struct llqi_sequence *sequence,
 /* Asks for the logits of all rows. */
 void llqi_batch_want_all(struct llqi_batch *batch);
 
-/* Runs the model over the rows; logits: [n_logit_rows, n_vocab]. */
+/* Runs the model over the rows; logits: [n_logit_rows, n_vocab]. Draws from the
+   first n_draws of those rows, whose logits are then not given. */
 int llqi_batch_run(struct llqi_batch *batch, struct llqi_forward *forward,
-                   struct llqi_kv_cache *cache, float *logits);
+                   struct llqi_kv_cache *cache, float *logits, llq_draw *draws,
+                   int n_draws);
 
 #endif

@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "base/status.h"
 
+#define ONE 0x1p40 /* the largest weight */
+
 int llqi_logits_top(const float *logits, int32_t n, struct llqi_top *top) {
   float largest = -INFINITY, second = -INFINITY;
   int32_t id = 0;
@@ -56,11 +58,11 @@ int llqi_sampling_check(const llq_sampling *s) {
 }
 
 /* Does a rank before b? */
-static int precedes(const double *weights, int32_t a, int32_t b) {
+static int precedes(const uint64_t *weights, int32_t a, int32_t b) {
   return weights[a] > weights[b] || (weights[a] == weights[b] && a < b);
 }
 
-static void sift_down(const double *weights, int32_t *heap, int32_t n,
+static void sift_down(const uint64_t *weights, int32_t *heap, int32_t n,
                       int32_t at) {
   int32_t id = heap[at];
   for (;;) {
@@ -93,15 +95,15 @@ static int32_t pop(struct llqi_sampler *s, int32_t n) {
   return id;
 }
 
-static double sum_of_top(struct llqi_sampler *s, int32_t k) {
-  double sum = 0;
+static uint64_t sum_of_top(struct llqi_sampler *s, int32_t k) {
+  uint64_t sum = 0;
   for (int32_t i = 0; i < k; i++)
     sum += s->weights[pop(s, s->n - i)];
   return sum;
 }
 
-static double sum_of_all(const struct llqi_sampler *s) {
-  double sum = 0;
+static uint64_t sum_of_all(const struct llqi_sampler *s) {
+  uint64_t sum = 0;
   for (int32_t i = 0; i < s->n; i++)
     sum += s->weights[i];
   return sum;
@@ -113,11 +115,10 @@ static int32_t last_kept(struct llqi_sampler *s, int32_t top_k, double top_p) {
   int has_k = top_k > 0 && top_k < s->n;
   int32_t k = has_k ? top_k : s->n;
   make_heap(s);
-  double sum = has_k ? sum_of_top(s, k) : sum_of_all(s);
-  double wanted = top_p > 0 && top_p < 1 ? top_p * sum : INFINITY;
-  double running = 0;
+  uint64_t sum = has_k ? sum_of_top(s, k) : sum_of_all(s), running = 0;
+  double wanted = top_p > 0 && top_p < 1 ? top_p * (double)sum : INFINITY;
   int32_t id = 0;
-  for (int32_t i = 0; i < k && (i == 0 || running < wanted); i++) {
+  for (int32_t i = 0; i < k && (i == 0 || (double)running < wanted); i++) {
     id = has_k ? s->ranked[s->n - 1 - i] : pop(s, s->n - i);
     running += s->weights[id];
   }
@@ -125,32 +126,26 @@ static int32_t last_kept(struct llqi_sampler *s, int32_t top_k, double top_p) {
 }
 
 /* Sets the weights of all tokens that the filters drop to 0. */
-static void filter(struct llqi_sampler *s, const llq_sampling *sampling) {
-  int has_k = sampling->top_k > 0 && sampling->top_k < s->n;
-  int has_p = sampling->top_p > 0 && sampling->top_p < 1;
+static void filter(struct llqi_sampler *s, const llq_draw *draw) {
+  int has_k = draw->top_k > 0 && draw->top_k < s->n;
+  int has_p = draw->top_p > 0 && draw->top_p < 1;
   if (has_k || has_p) {
-    int32_t last = last_kept(s, sampling->top_k, sampling->top_p);
-    double least = s->weights[last];
+    int32_t last = last_kept(s, draw->top_k, draw->top_p);
+    uint64_t least = s->weights[last];
     for (int32_t i = 0; i < s->n; i++)
       if (s->weights[i] < least || (s->weights[i] == least && i > last))
         s->weights[i] = 0;
   }
-  /* The largest weight is exp(0) = 1. */
-  if (sampling->min_p > 0)
+  if (draw->min_p > 0)
     for (int32_t i = 0; i < s->n; i++)
-      if (s->weights[i] < sampling->min_p)
+      if ((double)s->weights[i] < draw->min_p * ONE)
         s->weights[i] = 0;
 }
 
-int32_t llqi_sample(struct llqi_sampler *s, const float *logits,
-                    const struct llqi_top *top, const llq_sampling *sampling,
-                    double u) {
-  for (int32_t i = 0; i < s->n; i++)
-    s->weights[i] =
-        exp(((double)logits[i] - (double)top->largest) / sampling->temperature);
-  filter(s, sampling);
-  double target = u * sum_of_all(s), running = 0;
-  int32_t id = top->id;
+static int32_t draw_id(const struct llqi_sampler *s, int32_t largest,
+                       double uniform) {
+  uint64_t target = (uint64_t)(uniform * (double)sum_of_all(s)), running = 0;
+  int32_t id = largest;
   for (int32_t i = 0; i < s->n; i++) {
     if (s->weights[i] == 0)
       continue;
@@ -160,4 +155,20 @@ int32_t llqi_sample(struct llqi_sampler *s, const float *logits,
       break;
   }
   return id;
+}
+
+void llqi_sample(struct llqi_sampler *s, const float *logits, llq_draw *draw) {
+  struct llqi_top top;
+  draw->is_finite = llqi_logits_top(logits, s->n, &top);
+  draw->id = top.id;
+  draw->margin = top.margin;
+  if (!draw->is_finite || draw->temperature == 0)
+    return;
+  for (int32_t i = 0; i < s->n; i++)
+    s->weights[i] = (uint64_t)(exp(((double)logits[i] - (double)top.largest) /
+                                   draw->temperature) *
+                                   ONE +
+                               0.5);
+  filter(s, draw);
+  draw->id = draw_id(s, top.id, draw->uniform);
 }

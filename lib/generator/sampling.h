@@ -4,15 +4,19 @@
    Filters apply in Hugging Face's order: temperature, top-k, top-p over what
    top-k left (renormalized), min-p over what top-p left. Tokens of equal
    probability are ranked by id, smaller first, so top-k keeps exactly k. The
-   draw runs over the kept tokens in the order of their ids, which any device
-   can reproduce without sorting: with weights w = exp((logit - largest) / T)
-   and u in [0, 1), it takes the first id whose running sum exceeds
-   u * (sum of the kept w). All sums are doubles, in a fixed order. */
+   draw runs over the kept tokens in the order of their ids: with weights
+   w = exp((logit - largest) / T) and u in [0, 1), it takes the first id whose
+   running sum exceeds u * (sum of the kept w).
+
+   Weights are whole numbers of 2^-40, so sums are exact and the same in any
+   order: a GPU draws the same tokens from the same logits, whatever its way to
+   add. Tokens less than 2^-41 times as likely as the likeliest are not drawn. */
 #ifndef LLQI_GENERATOR_SAMPLING_H
 #define LLQI_GENERATOR_SAMPLING_H
 
 #include <stdint.h>
 
+#include <llq/backend.h>
 #include <llq/generator.h>
 
 /* What is read off a row of raw logits. */
@@ -28,8 +32,8 @@ int llqi_logits_top(const float *logits, int32_t n, struct llqi_top *top);
 /* Working memory for rows of n logits. */
 struct llqi_sampler {
   int32_t n;
-  double *weights; /* [n], by id */
-  int32_t *ranked; /* [n], ids; a heap while it is being ranked */
+  uint64_t *weights; /* [n], by id */
+  int32_t *ranked;   /* [n], ids; a heap while it is being ranked */
 };
 
 int llqi_sampler_open(struct llqi_sampler *sampler, int32_t n);
@@ -38,10 +42,8 @@ void llqi_sampler_close(struct llqi_sampler *sampler);
 /* Checks the numbers of a caller's sampling; names the one that is wrong. */
 int llqi_sampling_check(const llq_sampling *sampling);
 
-/* Draws a token; u in [0, 1) is the only randomness. temperature > 0, and
-   `top` is what llqi_logits_top() said of these logits. */
-int32_t llqi_sample(struct llqi_sampler *sampler, const float *logits,
-                    const struct llqi_top *top, const llq_sampling *sampling,
-                    double u);
+/* Draws a token as the first fields of `draw` say, and fills in the others. */
+void llqi_sample(struct llqi_sampler *sampler, const float *logits,
+                 llq_draw *draw);
 
 #endif

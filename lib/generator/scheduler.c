@@ -49,6 +49,9 @@ static int open_memory(struct llqi_scheduler *s, llq_backend *backend,
                           s->n_sequences * llqi_pages_for(s->n_context)));
   s->logits = llqi_array(n_sequences * (size_t)s->n_vocab, sizeof *s->logits);
   s->running = llqi_array(n_sequences, sizeof(struct llqi_sequence *));
+  if (llqi_forward_draws(s->forward) &&
+      (s->draws = llqi_array(n_sequences, sizeof *s->draws)) == NULL)
+    return LLQ_ERROR_MEMORY;
   return s->logits != NULL && s->running != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
 }
 
@@ -62,8 +65,13 @@ int llqi_scheduler_open(struct llqi_scheduler *s, llq_backend *backend,
                                .n_chunk = options->n_chunk};
   TAILQ_INIT(&s->waiting);
   int n_pages;
-  LLQ_TRY(llqi_forward_open(&s->forward, backend, model, options->compute,
-                            s->n_sequences + s->n_chunk, s->n_context));
+  const struct llqi_forward_options forward_options = {
+      .compute = options->compute,
+      .n_rows_max = s->n_sequences + s->n_chunk,
+      .n_positions_max = s->n_context,
+      .n_logit_rows_max = s->n_sequences,
+      .is_fast = options->is_fast};
+  LLQ_TRY(llqi_forward_open(&s->forward, backend, model, &forward_options));
   LLQ_TRY(size_cache(backend, &model->config, options, &n_pages));
   return open_memory(s, backend, &model->config, options->compute, n_pages);
 }
@@ -74,6 +82,7 @@ void llqi_scheduler_close(struct llqi_scheduler *s) {
   llqi_batch_close(&s->batch);
   llqi_text_free(&s->bytes);
   llqi_free(s->logits);
+  llqi_free(s->draws);
   llqi_free(s->running);
   llqi_forward_close(s->forward);
   *s = (struct llqi_scheduler){0};
@@ -160,24 +169,19 @@ static int admit(struct llqi_scheduler *s) {
   return LLQ_OK;
 }
 
-/* The next token after a row of logits. */
-static int choose(struct llqi_scheduler *s,
-                  const struct llqi_sequence *sequence, const float *logits,
-                  struct llqi_top *top) {
+/* How to draw the next token of a sequence, whose position is given. */
+static llq_draw draw_of(const struct llqi_sequence *sequence,
+                        int32_t position) {
   const llq_sampling *sampling = &sequence->request->sampling;
-  int32_t position = llqi_sequence_position(sequence);
-  if (!llqi_logits_top(logits, s->n_vocab, top))
-    return llqi_fail(LLQ_ERROR_FORMAT,
-                     "sequence %lld, position %d: the logits are not finite "
-                     "numbers; a weight of the model must be wrong",
-                     (long long)sequence->number, position);
-  if (sampling->temperature > 0) {
-    double u = llqi_uniform(sampling->seed,
-                            sampling->stream + (uint64_t)sequence->sample,
-                            (uint64_t)position);
-    top->id = llqi_sample(&s->sampler, logits, top, sampling, u);
-  }
-  return LLQ_OK;
+  llq_draw draw = {.temperature = sampling->temperature,
+                   .top_p = sampling->top_p,
+                   .min_p = sampling->min_p,
+                   .top_k = sampling->top_k};
+  if (draw.temperature > 0)
+    draw.uniform = llqi_uniform(sampling->seed,
+                                sampling->stream + (uint64_t)sequence->sample,
+                                (uint64_t)position);
+  return draw;
 }
 
 /* A token's bytes. Ids that only pad the model's vocabulary have none. */
@@ -194,14 +198,27 @@ static int decode(struct llqi_scheduler *s, int32_t id) {
   return LLQ_OK;
 }
 
-/* Draws a sequence's next token; says what llqi_sequence_accept() says. */
+/* Gives a sequence the token that was drawn; says what llqi_sequence_accept()
+   says. */
+static int accept(struct llqi_scheduler *s, struct llqi_sequence *sequence,
+                  const llq_draw *draw) {
+  if (!draw->is_finite)
+    return llqi_fail(LLQ_ERROR_FORMAT,
+                     "sequence %lld, position %d: the logits are not finite "
+                     "numbers; a weight of the model must be wrong",
+                     (long long)sequence->number,
+                     llqi_sequence_position(sequence));
+  LLQ_TRY(decode(s, draw->id));
+  return llqi_sequence_accept(sequence, draw->id, draw->margin, s->bytes.data,
+                              s->bytes.length, s->n_context);
+}
+
+/* Draws a sequence's next token on the host. */
 static int draw(struct llqi_scheduler *s, struct llqi_sequence *sequence,
                 const float *logits) {
-  struct llqi_top top;
-  LLQ_TRY(choose(s, sequence, logits, &top));
-  LLQ_TRY(decode(s, top.id));
-  return llqi_sequence_accept(sequence, top.id, top.margin, s->bytes.data,
-                              s->bytes.length, s->n_context);
+  llq_draw draw = draw_of(sequence, llqi_sequence_position(sequence));
+  llqi_sample(&s->sampler, logits, &draw);
+  return accept(s, sequence, &draw);
 }
 
 /* Gives a sequence its prompt's pages, unless a step that failed later already
@@ -246,6 +263,8 @@ static int start_ready(struct llqi_scheduler *s) {
 static void add_token(struct llqi_scheduler *s,
                       struct llqi_sequence *sequence) {
   int32_t position = llqi_sequence_position(sequence) - 1;
+  if (s->draws != NULL)
+    s->draws[s->batch.view.n_rows] = draw_of(sequence, position + 1);
   llqi_pages_take(&s->cache, &sequence->table, position + 1);
   llqi_batch_add(&s->batch, &sequence->ids[sequence->n_ids - 1], 1, position,
                  &sequence->table);
@@ -265,21 +284,25 @@ static int add_prompt(struct llqi_scheduler *s, struct llqi_request *request,
   return n;
 }
 
-/* Samples of one request are admitted one after the other, so comparing with
-   the request before is enough to add a prompt once. */
-static void fill_batch(struct llqi_scheduler *s) {
+/* Decoding sequences first, a row each: from those tokens are drawn. Samples of
+   one request are admitted one after the other, so comparing with the request
+   before is enough to add a prompt once. Returns how many are decoding. */
+static int fill_batch(struct llqi_scheduler *s) {
   struct llqi_request *last = NULL;
-  int n_room = s->n_chunk;
+  int n_room = s->n_chunk, n_decoding;
   llqi_batch_clear(&s->batch);
+  for (int i = 0; i < s->n_running; i++)
+    if (s->running[i]->state == LLQI_DECODING)
+      add_token(s, s->running[i]);
+  n_decoding = s->batch.view.n_rows;
   for (int i = 0; i < s->n_running; i++) {
     struct llqi_sequence *sequence = s->running[i];
-    if (sequence->state == LLQI_DECODING) {
-      add_token(s, sequence);
-    } else if (sequence->request != last) {
-      last = sequence->request;
-      n_room -= add_prompt(s, last, n_room);
-    }
+    if (sequence->state == LLQI_DECODING || sequence->request == last)
+      continue;
+    last = sequence->request;
+    n_room -= add_prompt(s, last, n_room);
   }
+  return n_decoding;
 }
 
 static int take_results(struct llqi_scheduler *s) {
@@ -290,7 +313,8 @@ static int take_results(struct llqi_scheduler *s) {
         s->logits + (size_t)(owner->logit_row < 0 ? 0 : owner->logit_row) *
                         (size_t)s->n_vocab;
     if (owner->sequence != NULL) {
-      int reason = draw(s, owner->sequence, logits);
+      int reason = s->draws != NULL ? accept(s, owner->sequence, &s->draws[i])
+                                    : draw(s, owner->sequence, logits);
       LLQ_TRY(reason);
       if (reason != LLQ_STOP_NONE)
         llqi_scheduler_end(s, owner->sequence, reason);
@@ -307,9 +331,10 @@ static int take_results(struct llqi_scheduler *s) {
 int llqi_scheduler_step(struct llqi_scheduler *s) {
   LLQ_TRY(admit(s));
   LLQ_TRY(start_ready(s));
-  fill_batch(s);
+  int n_decoding = fill_batch(s);
   if (s->batch.view.n_rows > 0) {
-    LLQ_TRY(llqi_batch_run(&s->batch, s->forward, &s->cache, s->logits));
+    LLQ_TRY(llqi_batch_run(&s->batch, s->forward, &s->cache, s->logits,
+                           s->draws, s->draws != NULL ? n_decoding : 0));
     LLQ_TRY(take_results(s));
     LLQ_TRY(start_ready(s));
   }
@@ -325,7 +350,8 @@ static int run_chunks(struct llqi_scheduler *s, struct llqi_page_table *table,
     llqi_batch_add(&s->batch, ids + done, n, done, table);
     llqi_batch_want_all(&s->batch);
     LLQ_TRY(llqi_batch_run(&s->batch, s->forward, &s->cache,
-                           logits + (size_t)done * (size_t)s->n_vocab));
+                           logits + (size_t)done * (size_t)s->n_vocab, NULL,
+                           0));
   }
   return LLQ_OK;
 }

@@ -24,6 +24,8 @@ struct llqi_scheduler {
   struct llqi_sampler sampler;
   struct llqi_batch batch;
   float *logits;          /* [n_sequences, n_vocab] */
+  llq_draw *draws;        /* [n_sequences], of decoding sequences; NULL if the
+                             host draws */
   struct llqi_text bytes; /* of the token that is being decoded */
 
   TAILQ_HEAD(llqi_waiting, llqi_sequence) waiting;
@@ -35,6 +37,7 @@ struct llqi_scheduler {
 struct llqi_scheduler_options {
   int compute; /* LLQ_F32, LLQ_BF16 */
   int32_t n_sequences, n_context, n_chunk;
+  int32_t is_fast;
 };
 
 /* Loads the model. Close it also when open failed. */

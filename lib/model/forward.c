@@ -6,30 +6,11 @@
 
 #include "base/alloc.h"
 #include "base/status.h"
+#include "model/forward_state.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
-/* Rows whose logits are computed at a time: a row of logits is large. */
-#define LOGIT_ROWS 16
-
-struct layer {
-  struct llqi_linear_handle linears[LLQI_N_LINEARS];
-  llq_view input_norm, post_attention_norm;
-};
-
-struct llqi_forward {
-  llq_backend *backend;
-  llq_model *model;
-  int compute;
-  int64_t n_rows_max, n_positions;
-  struct layer *layers;
-  struct llqi_linear_handle output;
-  void *memory; /* of all views below and the layers' */
-  llq_view embedding, final_norm, cos_sin;
-  /* Activations of n_rows_max rows. */
-  llq_view hidden, normed, q, k, v, attended, gate, up, sum;
-  llq_view last, last_normed, logits; /* LOGIT_ROWS rows */
-};
+#define DEFAULT_LOGIT_ROWS 16 /* a row of logits is large */
 
 /* Hands out parts of one block of device memory; with base NULL, only counts
    how large it must be. */
@@ -50,31 +31,39 @@ static llq_view take(struct arena *arena, int64_t n_rows, int64_t n_cols,
 
 static void place_activations(struct llqi_forward *f, struct arena *arena) {
   const struct llqi_config *config = &f->model->config;
-  int64_t n = f->n_rows_max, hidden = config->hidden_size;
+  int64_t n = f->options.n_rows_max, hidden = config->hidden_size;
   int64_t n_q = config->n_heads * config->head_size;
   int64_t n_kv = config->n_kv_heads * config->head_size;
-  f->hidden = take(arena, n, hidden, f->compute);
-  f->normed = take(arena, n, hidden, f->compute);
-  f->q = take(arena, n, n_q, f->compute);
-  f->k = take(arena, n, n_kv, f->compute);
-  f->v = take(arena, n, n_kv, f->compute);
-  f->attended = take(arena, n, n_q, f->compute);
-  f->gate = take(arena, n, config->intermediate_size, f->compute);
-  f->up = take(arena, n, config->intermediate_size, f->compute);
-  f->sum = take(arena, n, hidden, f->compute);
-  f->last = take(arena, LOGIT_ROWS, hidden, f->compute);
-  f->last_normed = take(arena, LOGIT_ROWS, hidden, f->compute);
-  f->logits = take(arena, LOGIT_ROWS, config->n_vocab, LLQ_F32);
+  int64_t n_logits = f->options.n_logit_rows_max;
+  int compute = f->options.compute;
+  f->hidden = take(arena, n, hidden, compute);
+  f->attended = take(arena, n, n_q, compute);
+  f->gate = take(arena, n, config->intermediate_size, compute);
+  if (f->is_fused) {
+    f->qkv = take(arena, n, n_q + 2 * n_kv, compute);
+  } else {
+    f->normed = take(arena, n, hidden, compute);
+    f->q = take(arena, n, n_q, compute);
+    f->k = take(arena, n, n_kv, compute);
+    f->v = take(arena, n, n_kv, compute);
+    f->up = take(arena, n, config->intermediate_size, compute);
+    f->sum = take(arena, n, hidden, compute);
+  }
+  f->last = take(arena, n_logits, hidden, compute);
+  f->last_normed = take(arena, n_logits, hidden, compute);
+  f->logits = take(arena, n_logits, config->n_vocab, LLQ_F32);
 }
 
 static void place(struct llqi_forward *f, struct arena *arena) {
   const struct llqi_config *config = &f->model->config;
   int64_t hidden = config->hidden_size;
-  f->cos_sin = take(arena, f->n_positions, config->head_size, LLQ_F32);
-  f->final_norm = take(arena, 1, hidden, f->compute);
+  f->cos_sin =
+      take(arena, f->options.n_positions_max, config->head_size, LLQ_F32);
+  f->final_norm = take(arena, 1, hidden, f->options.compute);
   for (int64_t i = 0; i < config->n_layers; i++) {
-    f->layers[i].input_norm = take(arena, 1, hidden, f->compute);
-    f->layers[i].post_attention_norm = take(arena, 1, hidden, f->compute);
+    f->layers[i].input_norm = take(arena, 1, hidden, f->options.compute);
+    f->layers[i].post_attention_norm =
+        take(arena, 1, hidden, f->options.compute);
   }
   const struct llqi_tensor *table = &f->model->embedding;
   if (llqi_backend_is_host(f->backend))
@@ -143,24 +132,78 @@ static int load_positions(struct llqi_forward *f) {
   float *table = llqi_array(n, sizeof *table);
   if (table == NULL)
     return LLQ_ERROR_MEMORY;
-  llqi_rope_table(&f->model->config, f->n_positions, table);
+  llqi_rope_table(&f->model->config, f->options.n_positions_max, table);
   int status =
       llqi_memory_upload(f->backend, f->cos_sin.data, table, n * sizeof *table);
   llqi_free(table);
   return status;
 }
 
+/* Those that are one linear together, when fused. */
+static const enum llqi_linear qkv_parts[] = {LLQI_Q, LLQI_K, LLQI_V};
+static const enum llqi_linear gate_up_parts[] = {LLQI_GATE, LLQI_UP};
+
+static int joins(const struct llqi_layer *layer, const enum llqi_linear *parts,
+                 int n) {
+  const llq_weight *weights[3];
+  for (int i = 0; i < n; i++)
+    weights[i] = &layer->linears[parts[i]];
+  return llqi_weights_join(weights, n);
+}
+
+/* Fused operations serve a model whose layers can all be joined. */
+static int can_fuse(const struct llqi_forward *f) {
+  const struct llq_model *model = f->model;
+  if (!llqi_has_fused(f->backend) || f->options.is_plain ||
+      f->options.compute != LLQ_BF16)
+    return 0;
+  for (int64_t i = 0; i < model->config.n_layers; i++)
+    if (!joins(&model->layers[i], qkv_parts, 3) ||
+        !joins(&model->layers[i], gate_up_parts, 2))
+      return 0;
+  return 1;
+}
+
+static int load_joined(struct llqi_forward *f, const struct llqi_layer *from,
+                       const enum llqi_linear *parts, int n,
+                       struct llqi_linear_handle *to) {
+  const llq_weight *weights[3];
+  for (int i = 0; i < n; i++)
+    weights[i] = &from->linears[parts[i]];
+  return llqi_linear_join(f->backend, weights, n, to);
+}
+
+static int load_linear(struct llqi_forward *f, const struct llqi_layer *from,
+                       enum llqi_linear which, struct llqi_forward_layer *to) {
+  return llqi_linear_upload(f->backend, &from->linears[which],
+                            f->options.compute, &to->linears[which]);
+}
+
 static int load_layer(struct llqi_forward *f, const struct llqi_layer *from,
-                      struct layer *to) {
+                      struct llqi_forward_layer *to) {
   LLQ_TRY(load_norm(f, &from->input_norm, &to->input_norm));
   LLQ_TRY(load_norm(f, &from->post_attention_norm, &to->post_attention_norm));
+  if (f->is_fused) {
+    LLQ_TRY(load_joined(f, from, qkv_parts, 3, &to->qkv));
+    LLQ_TRY(load_joined(f, from, gate_up_parts, 2, &to->gate_up));
+    LLQ_TRY(load_linear(f, from, LLQI_O, to));
+    return load_linear(f, from, LLQI_DOWN, to);
+  }
   for (int j = 0; j < LLQI_N_LINEARS; j++)
-    LLQ_TRY(llqi_linear_upload(f->backend, &from->linears[j], f->compute,
-                               &to->linears[j]));
+    LLQ_TRY(load_linear(f, from, j, to));
   return LLQ_OK;
 }
 
+static int open_plan(struct llqi_forward *f) {
+  const llq_fused_plan plan = {.struct_size = sizeof plan,
+                               .n_rows_max = f->options.n_rows_max,
+                               .n_positions_max = f->options.n_positions_max,
+                               .is_fast = f->options.is_fast};
+  return f->is_fused ? llqi_plan_open(f->backend, &plan, &f->plan) : LLQ_OK;
+}
+
 static int load(struct llqi_forward *f) {
+  LLQ_TRY(open_plan(f));
   LLQ_TRY(load_positions(f));
   LLQ_TRY(load_norm(f, &f->model->final_norm, &f->final_norm));
   for (int64_t i = 0; i < f->model->config.n_layers; i++)
@@ -169,25 +212,34 @@ static int load(struct llqi_forward *f) {
   if (!llqi_backend_is_host(f->backend))
     LLQ_TRY(llqi_memory_upload(f->backend, f->embedding.data, table->data,
                                table->n_bytes));
-  return llqi_linear_upload(f->backend, &f->model->output, f->compute,
+  return llqi_linear_upload(f->backend, &f->model->output, f->options.compute,
                             &f->output);
 }
 
+static int check_options(const struct llqi_forward_options *options) {
+  LLQ_REQUIRE(options->compute == LLQ_F32 || options->compute == LLQ_BF16,
+              "forward: compute type %s", llqi_dtype_name(options->compute));
+  LLQ_REQUIRE(options->n_rows_max > 0 && options->n_positions_max > 0 &&
+                  options->n_logit_rows_max >= 0,
+              "forward: %d rows, %d positions, %d rows of logits",
+              options->n_rows_max, options->n_positions_max,
+              options->n_logit_rows_max);
+  return LLQ_OK;
+}
+
 int llqi_forward_open(struct llqi_forward **out, llq_backend *backend,
-                      llq_model *model, int compute, int n_rows_max,
-                      int n_positions_max) {
-  LLQ_REQUIRE(compute == LLQ_F32 || compute == LLQ_BF16,
-              "forward: compute type %s", llqi_dtype_name(compute));
-  LLQ_REQUIRE(n_rows_max > 0 && n_positions_max > 0,
-              "forward: %d rows, %d positions", n_rows_max, n_positions_max);
+                      llq_model *model,
+                      const struct llqi_forward_options *options) {
+  LLQ_TRY(check_options(options));
   struct llqi_forward *f = llqi_calloc(1, sizeof *f);
   if (f == NULL)
     return LLQ_ERROR_MEMORY;
   f->backend = backend;
   f->model = model;
-  f->compute = compute;
-  f->n_rows_max = n_rows_max;
-  f->n_positions = n_positions_max;
+  f->options = *options;
+  if (f->options.n_logit_rows_max == 0)
+    f->options.n_logit_rows_max = DEFAULT_LOGIT_ROWS;
+  f->is_fused = can_fuse(f);
   int status = allocate(f);
   if (status == LLQ_OK)
     status = load(f);
@@ -198,57 +250,42 @@ int llqi_forward_open(struct llqi_forward **out, llq_backend *backend,
   return status;
 }
 
+static void unload_layer(struct llqi_forward *f,
+                         struct llqi_forward_layer *layer) {
+  for (int j = 0; j < LLQI_N_LINEARS; j++)
+    llqi_linear_free(f->backend, &layer->linears[j]);
+  llqi_linear_free(f->backend, &layer->qkv);
+  llqi_linear_free(f->backend, &layer->gate_up);
+}
+
 void llqi_forward_close(struct llqi_forward *f) {
   if (f == NULL)
     return;
   for (int64_t i = 0; f->layers != NULL && i < f->model->config.n_layers; i++)
-    for (int j = 0; j < LLQI_N_LINEARS; j++)
-      llqi_linear_free(f->backend, &f->layers[i].linears[j]);
+    unload_layer(f, &f->layers[i]);
   llqi_linear_free(f->backend, &f->output);
+  llqi_plan_close(f->backend, f->plan);
   llqi_memory_free(f->backend, f->memory);
   llqi_free(f->layers);
   llqi_free(f);
 }
 
-/* A linear of a layer, seen by the tap first. */
-static int project(struct llqi_forward *f, const struct llqi_step *step,
-                   int layer, enum llqi_linear which, const llq_view *x,
-                   llq_view *out) {
-  if (step->tap != NULL)
-    LLQ_TRY(step->tap(step->user, layer, which, x));
-  return llqi_op_linear(f->backend, &f->layers[layer].linears[which], x, out);
+int llqi_forward_draws(const struct llqi_forward *f) {
+  return f->is_fused;
 }
 
-static int attention(struct llqi_forward *f, const struct llqi_step *step,
-                     int i) {
-  struct llqi_config *config = &f->model->config;
-  float scale = (float)(1 / sqrt((double)config->head_size));
-  llq_kv *cache = &step->caches[i];
-  LLQ_TRY(llqi_op_rms_norm(f->backend, &f->hidden, &f->layers[i].input_norm,
-                           (float)config->norm_eps, &f->normed));
-  LLQ_TRY(project(f, step, i, LLQI_Q, &f->normed, &f->q));
-  LLQ_TRY(project(f, step, i, LLQI_K, &f->normed, &f->k));
-  LLQ_TRY(project(f, step, i, LLQI_V, &f->normed, &f->v));
-  LLQ_TRY(llqi_op_rope_append(f->backend, step->batch, &f->cos_sin, &f->q,
-                              &f->k, &f->v, cache));
-  LLQ_TRY(llqi_op_attention(f->backend, step->batch, &f->q, cache, scale,
-                            &f->attended));
-  LLQ_TRY(project(f, step, i, LLQI_O, &f->attended, &f->sum));
-  return llqi_op_add(f->backend, &f->hidden, &f->sum);
+float llqi_forward_scale(const struct llqi_forward *f) {
+  return (float)(1 / sqrt((double)f->model->config.head_size));
 }
 
-static int mlp(struct llqi_forward *f, const struct llqi_step *step, int i) {
-  LLQ_TRY(llqi_op_rms_norm(f->backend, &f->hidden,
-                           &f->layers[i].post_attention_norm,
-                           (float)f->model->config.norm_eps, &f->normed));
-  LLQ_TRY(project(f, step, i, LLQI_GATE, &f->normed, &f->gate));
-  LLQ_TRY(project(f, step, i, LLQI_UP, &f->normed, &f->up));
-  LLQ_TRY(llqi_op_swiglu(f->backend, &f->gate, &f->up, &f->gate));
-  LLQ_TRY(project(f, step, i, LLQI_DOWN, &f->gate, &f->sum));
-  return llqi_op_add(f->backend, &f->hidden, &f->sum);
+static void set_rows(struct llqi_forward *f, int64_t n_rows) {
+  llq_view *views[] = {&f->hidden, &f->normed,   &f->q,    &f->k,  &f->v,
+                       &f->qkv,    &f->attended, &f->gate, &f->up, &f->sum};
+  for (size_t i = 0; i < sizeof views / sizeof views[0]; i++)
+    views[i]->n_rows = n_rows;
 }
 
-/* The logits of at most LOGIT_ROWS rows. */
+/* The logits of at most n_logit_rows_max rows. */
 static int logits(struct llqi_forward *f, const int32_t *rows, int n_rows,
                   float *out) {
   f->last.n_rows = f->last_normed.n_rows = f->logits.n_rows = n_rows;
@@ -260,31 +297,31 @@ static int logits(struct llqi_forward *f, const int32_t *rows, int n_rows,
   return llqi_memory_download(f->backend, out, f->logits.data, n * sizeof *out);
 }
 
-static void set_rows(struct llqi_forward *f, int64_t n_rows) {
-  llq_view *views[] = {&f->hidden,   &f->normed, &f->q,  &f->k,  &f->v,
-                       &f->attended, &f->gate,   &f->up, &f->sum};
-  for (size_t i = 0; i < sizeof views / sizeof views[0]; i++)
-    views[i]->n_rows = n_rows;
+int llqi_forward_logits(struct llqi_forward *f, const int32_t *rows, int n_rows,
+                        float *out) {
+  int n_at_once = f->options.n_logit_rows_max;
+  for (int done = 0; done < n_rows; done += n_at_once) {
+    int left = n_rows - done;
+    LLQ_TRY(logits(f, rows + done, left < n_at_once ? left : n_at_once,
+                   out + done * f->model->config.n_vocab));
+  }
+  return LLQ_OK;
 }
 
 int llqi_forward_run(struct llqi_forward *f, const struct llqi_step *step) {
   LLQ_REQUIRE(step->batch != NULL && step->batch->n_rows > 0 &&
-                  step->batch->n_rows <= f->n_rows_max,
-              "forward: %d rows, expected 1 to %lld",
+                  step->batch->n_rows <= f->options.n_rows_max,
+              "forward: %d rows, expected 1 to %d",
               step->batch != NULL ? step->batch->n_rows : 0,
-              (long long)f->n_rows_max);
+              f->options.n_rows_max);
+  LLQ_REQUIRE(step->tap == NULL || !f->is_fused,
+              "forward: a tap where operations are fused");
+  LLQ_REQUIRE(step->n_draws == 0 || f->is_fused,
+              "forward: no draws on this backend");
   set_rows(f, step->batch->n_rows);
-  LLQ_TRY(llqi_op_embed(f->backend, &f->embedding, step->ids, &f->hidden));
-  for (int i = 0; i < (int)f->model->config.n_layers; i++) {
-    LLQ_TRY(attention(f, step, i));
-    LLQ_TRY(mlp(f, step, i));
-  }
-  int64_t n_vocab = f->model->config.n_vocab;
-  for (int done = 0; done < step->n_logit_rows; done += LOGIT_ROWS) {
-    int left = step->n_logit_rows - done;
-    LLQ_TRY(logits(f, step->logit_rows + done,
-                   left < LOGIT_ROWS ? left : LOGIT_ROWS,
-                   step->logits + done * n_vocab));
-  }
-  return LLQ_OK;
+  if (f->is_fused)
+    return llqi_forward_fused(f, step);
+  LLQ_TRY(llqi_forward_plain(f, step));
+  return llqi_forward_logits(f, step->logit_rows, step->n_logit_rows,
+                             step->logits);
 }

@@ -9,12 +9,25 @@
 /* A model's weights on a backend, with working memory for a number of rows. */
 struct llqi_forward;
 
-/* compute: LLQ_F32 or LLQ_BF16. Refuses before loading, with sizes, what does
-   not fit. The model and the backend must outlive it. */
+struct llqi_forward_options {
+  int compute;          /* LLQ_F32, LLQ_BF16 */
+  int n_rows_max;       /* of a step */
+  int n_positions_max;  /* of a sequence */
+  int n_logit_rows_max; /* rows whose logits are computed at a time; 0: 16. No
+                           step may draw more. */
+  int is_plain;         /* 1: never by fused operations; taps need that */
+  int is_fast;          /* as in llq_fused_plan */
+};
+
+/* Refuses before loading, with sizes, what does not fit. The model and the
+   backend must outlive it. */
 int llqi_forward_open(struct llqi_forward **out, llq_backend *backend,
-                      llq_model *model, int compute, int n_rows_max,
-                      int n_positions_max);
+                      llq_model *model,
+                      const struct llqi_forward_options *options);
 void llqi_forward_close(struct llqi_forward *forward);
+
+/* Can it draw tokens itself? */
+int llqi_forward_draws(const struct llqi_forward *forward);
 
 /* Sees the input of a linear before the product: calibration. An error stops
    the pass. */
@@ -29,7 +42,10 @@ struct llqi_step {
   const int32_t *logit_rows; /* rows whose logits are wanted */
   int n_logit_rows;          /* 0: none */
   float *logits;             /* host: [n_logit_rows, n_vocab] */
-  llqi_tap tap;              /* NULL: none */
+  llq_draw *draws;           /* if it draws: from the first n_draws of the rows,
+                                whose logits then stay on the device */
+  int n_draws;
+  llqi_tap tap; /* NULL: none */
   void *user;
 };
 int llqi_forward_run(struct llqi_forward *forward,

@@ -5,6 +5,9 @@ libllqi_la_SOURCES += \
 	lib/model/config.c lib/model/config.h \
 	lib/model/end_ids.c \
 	lib/model/forward.c lib/model/forward.h \
+	lib/model/forward_fused.c \
+	lib/model/forward_plain.c \
+	lib/model/forward_state.h \
 	lib/model/info.c \
 	lib/model/load.c lib/model/load.h \
 	lib/model/match.c lib/model/match.h \

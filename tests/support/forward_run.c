@@ -44,8 +44,11 @@ int forward_run_open(struct forward_run *run, llq_backend *backend,
   run->model = model;
   run->n_pages = (n_positions_max + PAGE_SIZE - 1) / PAGE_SIZE;
   LLQ_TRY(open_caches(run, compute));
-  return llqi_forward_open(&run->forward, backend, model, compute, n_rows_max,
-                           n_positions_max);
+  const struct llqi_forward_options options = {
+      .compute = compute,
+      .n_rows_max = n_rows_max,
+      .n_positions_max = n_positions_max};
+  return llqi_forward_open(&run->forward, backend, model, &options);
 }
 
 void forward_run_close(struct forward_run *run) {
