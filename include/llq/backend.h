@@ -289,6 +289,49 @@ typedef struct llq_backend_fused {
   int (*step_end)(void *self, llq_draw *draws, int failed);
 } llq_backend_fused;
 
+/** How the columns of a block become codes. */
+typedef struct llq_encoding {
+  size_t struct_size;
+  int32_t format;         /**< of #llq_weight_format, not dense: the codes */
+  int32_t dtype;          /**< what (code - zero) * scale is rounded to */
+  int64_t first, n;       /**< columns of the block */
+  const int32_t *groups;  /**< host, [n]: each column's group */
+  const llq_view *scale;  /**< F32 [n_out, n_groups], all positive */
+  const llq_view *zero;   /**< the same shape; all 0 if symmetric */
+} llq_encoding;
+
+/** Optional: what calibration and GPTQ spend their time in. All entries
+ *  required; libllq uses the CPU's where a backend has none. Matrices are F32
+ *  but for x. */
+typedef struct llq_backend_calibration {
+  size_t struct_size;
+
+  /** h[i, j] = h[i, j] + sum over r of x[r, i] * x[r, j], for i <= j. x is of a
+   *  compute type. */
+  int (*gram)(void *self, const llq_view *x, llq_view *h);
+
+  /** Of each column of x: out[0, i] += sum of |x|; out[1, i] becomes the
+   *  largest |x| so far. out is [2, n_cols]. */
+  int (*magnitudes)(void *self, const llq_view *x, llq_view *out);
+
+  /** Replaces h, of which only h[i, j] with i <= j is looked at and written, by
+   *  the upper triangular U with h^-1 = U^T U.
+   *  @param definite  out: 0 if h is not positive definite; h is then lost */
+  int (*factor)(void *self, llq_view *h, int *definite);
+
+  /** GPTQ within a block of w [n_out, n_in]. For each column i of the block, in
+   *  order: c = the code nearest to w_i / scale + zero; error_i = (w_i - (c -
+   *  zero) * scale) / U[i, i]; w_j -= error_i * U[i, j] for the block's columns
+   *  j > i; w_i = c. errors is [n_out, n]. */
+  int (*encode)(void *self, const llq_encoding *encoding,
+                const llq_view *factor, llq_view *w, llq_view *errors);
+
+  /** What a block's errors do to all columns after it: w[:, j] -= errors *
+   *  U[first .. first + n, j] for j >= first + n, where n is errors->n_cols. */
+  int (*update)(void *self, int64_t first, const llq_view *errors,
+                const llq_view *factor, llq_view *w);
+} llq_backend_calibration;
+
 /** Everything a backend offers. */
 typedef struct llq_backend_table {
   uint32_t abi;            /**< #LLQ_BACKEND_ABI */
@@ -298,6 +341,7 @@ typedef struct llq_backend_table {
   const llq_backend_memory *memory;
   const llq_backend_ops *ops;
   const llq_backend_fused *fused; /**< NULL = none */
+  const llq_backend_calibration *calibration; /**< NULL = none */
 } llq_backend_table;
 
 /** What libllq gives a plugin, so that a plugin links to nothing of it. */

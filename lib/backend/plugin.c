@@ -37,6 +37,9 @@ struct entry {
 #define FUSED(name)                                                            \
   { #name, offsetof(llq_backend_fused, name) }
 
+#define CALIBRATION(name)                                                      \
+  { #name, offsetof(llq_backend_calibration, name) }
+
 static const struct entry registry_entries[] = {
     REGISTRY(name), REGISTRY(count), REGISTRY(describe),
     REGISTRY(open), REGISTRY(close), {NULL, 0}};
@@ -55,6 +58,10 @@ static const struct entry fused_entries[] = {
     FUSED(linear_join), FUSED(plan_open), FUSED(plan_close), FUSED(step_begin),
     FUSED(embed),       FUSED(linear),    FUSED(attend),     FUSED(gather),
     FUSED(draw),        FUSED(step_end),  {NULL, 0}};
+
+static const struct entry calibration_entries[] = {
+    CALIBRATION(gram),   CALIBRATION(magnitudes), CALIBRATION(factor),
+    CALIBRATION(encode), CALIBRATION(update),     {NULL, 0}};
 
 static int check_entries(const void *table, const struct entry *entries,
                          const char *what, const char *where) {
@@ -83,9 +90,13 @@ int llqi_table_check(const llq_backend_table *table, const char *where) {
   LLQ_TRY(check_entries(table->registry, registry_entries, "devices", where));
   LLQ_TRY(check_entries(table->memory, memory_entries, "memory", where));
   LLQ_TRY(check_entries(table->ops, operation_entries, "operations", where));
-  if (table->fused == NULL)
+  if (table->fused != NULL)
+    LLQ_TRY(
+        check_entries(table->fused, fused_entries, "fused operations", where));
+  if (table->calibration == NULL)
     return LLQ_OK;
-  return check_entries(table->fused, fused_entries, "fused operations", where);
+  return check_entries(table->calibration, calibration_entries,
+                       "operations of calibration", where);
 }
 
 static int load(const char *path, const llq_backend_table **table) {

@@ -325,3 +325,7 @@ int llqi_forward_run(struct llqi_forward *f, const struct llqi_step *step) {
   return llqi_forward_logits(f, step->logit_rows, step->n_logit_rows,
                              step->logits);
 }
+
+const llq_view *llqi_forward_hidden(const struct llqi_forward *f) {
+  return &f->hidden;
+}

@@ -51,4 +51,8 @@ struct llqi_step {
 int llqi_forward_run(struct llqi_forward *forward,
                      const struct llqi_step *step);
 
+/* The residual stream after the last layer of the last pass, [n_rows,
+   hidden_size] of the compute type, on the backend. */
+const llq_view *llqi_forward_hidden(const struct llqi_forward *forward);
+
 #endif

@@ -216,10 +216,20 @@ static const llq_backend_registry registry = {
     .close = close_cpu,
 };
 
+static const llq_backend_calibration calibration = {
+    .struct_size = sizeof calibration,
+    .gram = llqi_cpu_gram,
+    .magnitudes = llqi_cpu_magnitudes,
+    .factor = llqi_cpu_factor,
+    .encode = llqi_cpu_encode,
+    .update = llqi_cpu_update,
+};
+
 const llq_backend_table llqi_cpu_backend = {
     .abi = LLQ_BACKEND_ABI,
     .keeps_weight = 1,
     .registry = &registry,
     .memory = &memory,
     .ops = &operations,
+    .calibration = &calibration,
 };

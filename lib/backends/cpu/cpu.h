@@ -78,4 +78,13 @@ int llqi_cpu_swiglu(void *self, const llq_view *gate, const llq_view *up,
                     llq_view *out);
 int llqi_cpu_add(void *self, llq_view *x, const llq_view *y);
 
+/* The operations of calibration. */
+int llqi_cpu_gram(void *self, const llq_view *x, llq_view *h);
+int llqi_cpu_magnitudes(void *self, const llq_view *x, llq_view *out);
+int llqi_cpu_factor(void *self, llq_view *h, int *definite);
+int llqi_cpu_encode(void *self, const llq_encoding *encoding,
+                    const llq_view *factor, llq_view *w, llq_view *errors);
+int llqi_cpu_update(void *self, int64_t first, const llq_view *errors,
+                    const llq_view *factor, llq_view *w);
+
 #endif

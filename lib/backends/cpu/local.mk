@@ -2,10 +2,12 @@
 libllqi_la_SOURCES += \
 	lib/backends/cpu/activation.c \
 	lib/backends/cpu/attention.c \
+	lib/backends/cpu/calibration.c \
 	lib/backends/cpu/cpu.c lib/backends/cpu/cpu.h \
 	lib/backends/cpu/device.c \
 	lib/backends/cpu/elementwise.c \
 	lib/backends/cpu/embed.c \
+	lib/backends/cpu/encode.c \
 	lib/backends/cpu/linear_reference.c \
 	lib/backends/cpu/norm.c \
 	lib/backends/cpu/packed.c lib/backends/cpu/packed.h \
