@@ -7,6 +7,7 @@
 tests_of_internals = \
 	tests/test_backend \
 	tests/test_base \
+	tests/test_calibration \
 	tests/test_checkpoint \
 	tests/test_compare \
 	tests/test_evaluator \
@@ -16,6 +17,7 @@ tests_of_internals = \
 	tests/test_generator_text \
 	tests/test_linear \
 	tests/test_memory \
+	tests/test_methods \
 	tests/test_model \
 	tests/test_operations \
 	tests/test_perplexity \

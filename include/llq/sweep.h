@@ -33,6 +33,10 @@ typedef struct llq_sweep_options {
   int32_t reserved;      /**< 0 */
   const llq_evaluator_options *evaluation; /**< how each format is evaluated; its
                               directory is the sweep's; required */
+  const char *calibration; /**< as of llq_quantizer_calibrate_file(), or "random";
+                              needed by methods that calibrate */
+  int32_t n_samples;     /**< of the calibration; 0 = 512 */
+  int32_t n_tokens;      /**< of a calibration sample; 0 = 2048 */
 } llq_sweep_options;
 
 /** Begins or continues a sweep.
@@ -60,7 +64,7 @@ LLQ_API void llq_sweep_close(llq_sweep *sweep);
 /* ffi:end */
 
 #define LLQ_SWEEP_OPTIONS_INIT {sizeof(llq_sweep_options), NULL, NULL, 0, 0, \
-                                NULL}
+                                NULL, NULL, 0, 0}
 
 #ifdef __cplusplus
 }

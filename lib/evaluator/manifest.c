@@ -83,6 +83,9 @@ static int add_model(json_t *run, const llq_model *model) {
                                                       : NULL)));
   LLQ_TRY(set(run, "scheme", json_string(info.scheme)));
   LLQ_TRY(set(run, "method", string_or_null(model->quantization_method)));
+  if (model->calibration_sha256 != NULL)
+    LLQ_TRY(set(run, "calibration_sha256",
+                json_string(model->calibration_sha256)));
   LLQ_TRY(set(run, "group_size", json_integer(info.group_size)));
   LLQ_TRY(set(run, "dtype", json_string(info.dtype)));
   LLQ_TRY(set(run, "parameters", json_integer((json_int_t)info.n_parameters)));

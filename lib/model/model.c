@@ -59,6 +59,7 @@ static void release(llq_model *model) {
   llqi_free(model->source);
   llqi_free(model->directory);
   llqi_free(model->quantization_method);
+  llqi_free(model->calibration_sha256);
   llq_model_close(model->base);
   llqi_free(model);
 }

@@ -44,6 +44,7 @@ struct llq_model {
   char *source;    /* as given to llq_model_open */
   char *directory; /* of the files to copy on saving; NULL if random */
   char *quantization_method; /* "rtn", for the manifest; NULL: not quantized */
+  char *calibration_sha256;  /* of its calibration set; NULL: none */
 
   /* What the pointers above point into. */
   struct llqi_checkpoint *checkpoint; /* mapped files; may be NULL */

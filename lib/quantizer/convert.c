@@ -7,9 +7,8 @@
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
-/* A dense weight of another type, from a dense weight of finite values. */
-static int convert_weight(llq_model *owner, struct llqi_threads *threads,
-                          const llq_weight *from, llq_weight *out) {
+int llqi_convert_weight(llq_model *owner, struct llqi_threads *threads,
+                        const llq_weight *from, llq_weight *out) {
   struct llqi_quantized to = {.weight = *from};
   to.weight.dtype = LLQ_BF16;
   if (from->dtype == LLQ_BF16)
@@ -37,7 +36,7 @@ static int convert_tensor(llq_model *owner, struct llqi_threads *threads,
       .group_size = n_in,
       .data = from->data,
   };
-  int status = convert_weight(owner, threads, &weight, &weight);
+  int status = llqi_convert_weight(owner, threads, &weight, &weight);
   if (status < 0)
     return llqi_fail_within(status, "%s: %s", owner->source, from->name);
   to->dtype = weight.dtype;
@@ -72,7 +71,7 @@ int llqi_convert_rest(const llq_model *base, struct llqi_threads *threads,
     result->output.dtype = result->embedding.dtype;
   } else {
     int status =
-        convert_weight(result, threads, &base->output, &result->output);
+        llqi_convert_weight(result, threads, &base->output, &result->output);
     if (status < 0)
       return llqi_fail_within(status, "%s: lm_head.weight", base->source);
   }

@@ -86,10 +86,19 @@ static void find_asymmetric(const struct llqi_rule *rule, size_t n,
   }
 }
 
+void llqi_ranges(const float *values, const struct llqi_grids *grids) {
+  find_ranges(values, grids->n, grids->width, grids->zero, grids->scale);
+}
+
 void llqi_observe(const struct llqi_rule *rule, const float *values,
                   const struct llqi_grids *grids) {
+  llqi_ranges(values, grids);
+  llqi_observe_ranges(rule, grids);
+}
+
+void llqi_observe_ranges(const struct llqi_rule *rule,
+                         const struct llqi_grids *grids) {
   size_t n = grids->n;
-  find_ranges(values, n, grids->width, grids->zero, grids->scale);
   if (rule->asymmetric)
     find_asymmetric(rule, n, grids->scale, grids->zero);
   else

@@ -26,6 +26,13 @@ struct llqi_grids {
 void llqi_observe(const struct llqi_rule *rule, const float *values,
                   const struct llqi_grids *grids);
 
+/* The same, of ranges that are known: minima in `zero`, maxima in `scale`. */
+void llqi_observe_ranges(const struct llqi_rule *rule,
+                         const struct llqi_grids *grids);
+
+/* Just the ranges: minima to `zero`, maxima to `scale`. 0 is in all. */
+void llqi_ranges(const float *values, const struct llqi_grids *grids);
+
 /* Turns values into codes within the range, not yet rounded to a format's. */
 void llqi_to_codes(const struct llqi_rule *rule, const struct llqi_grids *grids,
                    float *values);

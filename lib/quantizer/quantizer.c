@@ -6,46 +6,35 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "base/threads.h"
 #include "model/model.h"
 #include "quantizer/convert.h"
-#include "quantizer/rtn.h"
-#include "quantizer/target.h"
+#include "quantizer/layer.h"
 #include "tensor/weight.h"
 
-/* How the codes of one linear are found. */
-struct method {
-  const char *name;
-  int needs_calibration;
-  int (*quantize)(const llq_weight *from, struct llqi_threads *threads,
-                  const struct llqi_quantized *to);
-};
-
-static const struct method methods[] = {
-    {"rtn", 0, llqi_rtn},
-};
+/* Fewer tokens say too little to calibrate on. */
+#define TOKENS_MIN 128
 
 struct llq_quantizer {
   llq_model *base;
   llq_model *result; /* NULL once taken */
-  const struct method *method;
-  struct llqi_target target;
+  struct llqi_quantizer_settings settings;
+  struct llqi_choice *choices;   /* [n_layers, LLQI_N_LINEARS] */
+  struct llqi_outcome *outcomes; /* the same shape */
   struct llqi_threads *threads;
-  int64_t n_done; /* layers */
+  llq_backend *backend;    /* the caller's; NULL: none */
+  llq_backend *calibrator; /* has the operations of calibration */
+  llq_backend *own_calibrator;
+  struct llqi_calibration samples;
+  struct llqi_streams streams; /* open once there are steps */
+  int is_calibrated;           /* uses the samples */
+  int64_t n_done;              /* layers */
 };
-
-static int find_method(const char *name, const struct method **out) {
-  *out = &methods[0];
-  for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-    if (name != NULL && strcmp(methods[i].name, name) == 0)
-      *out = &methods[i];
-  LLQ_REQUIRE(name == NULL || strcmp((*out)->name, name) == 0,
-              "method: expected rtn, found '%s'", name);
-  return LLQ_OK;
-}
 
 /* Adds which linear it is to a failure. */
 static int within_linear(int status, const llq_model *model, int64_t layer,
@@ -57,14 +46,36 @@ static int within_linear(int status, const llq_model *model, int64_t layer,
                           llqi_linear_names[linear]);
 }
 
-static int check_linears(const llq_model *model,
-                         const struct llqi_target *target) {
+static const struct llqi_choice *choice_of(const llq_quantizer *quantizer,
+                                           int64_t layer, int linear) {
+  return &quantizer->choices[layer * LLQI_N_LINEARS + linear];
+}
+
+static int check_linears(const llq_quantizer *quantizer) {
+  const llq_model *model = quantizer->base;
   for (int64_t l = 0; l < model->config.n_layers; l++)
-    for (int i = 0; i < LLQI_N_LINEARS; i++) {
-      const llq_weight *linear = &model->layers[l].linears[i];
-      LLQ_TRY(within_linear(llqi_target_check(target, linear), model, l, i));
-    }
+    for (int i = 0; i < LLQI_N_LINEARS; i++)
+      LLQ_TRY(
+          within_linear(llqi_target_check(&choice_of(quantizer, l, i)->target,
+                                          &model->layers[l].linears[i]),
+                        model, l, i));
   return LLQ_OK;
+}
+
+static int choose(llq_quantizer *quantizer) {
+  const size_t n = (size_t)quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  quantizer->choices = llqi_array(n, sizeof *quantizer->choices);
+  quantizer->outcomes = llqi_calloc(n, sizeof *quantizer->outcomes);
+  if (quantizer->choices == NULL || quantizer->outcomes == NULL)
+    return LLQ_ERROR_MEMORY;
+  for (size_t i = 0; i < n; i++)
+    quantizer->choices[i] = quantizer->settings.choice;
+  return check_linears(quantizer);
+}
+
+/* Does "bf16" convert all of a model? */
+static int is_conversion(const llq_quantizer *quantizer) {
+  return quantizer->settings.choice.target.format == LLQ_WEIGHT_DENSE;
 }
 
 /* A model that is all its base's, until its parts are replaced. */
@@ -88,24 +99,47 @@ static int make_result(llq_quantizer *quantizer) {
   if (base->directory != NULL &&
       (result->directory = llqi_strdup(base->directory)) == NULL)
     return LLQ_ERROR_MEMORY;
-  if (quantizer->target.format == LLQ_WEIGHT_DENSE)
+  if (is_conversion(quantizer))
     return LLQ_OK;
-  result->quantization_method = llqi_strdup(quantizer->method->name);
+  result->quantization_method =
+      llqi_strdup(quantizer->settings.choice.method->name);
   return result->quantization_method != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+}
+
+static int needs_calibration(const llq_quantizer *quantizer) {
+  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  for (int64_t i = 0; i < n; i++)
+    if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
+        llqi_method_calibrates(quantizer->choices[i].method))
+      return 1;
+  return 0;
+}
+
+/* The backend, or the CPU where it has no operations of calibration. */
+static int find_calibrator(llq_quantizer *quantizer, llq_backend *backend,
+                           int n_threads) {
+  quantizer->backend = quantizer->calibrator = backend;
+  if (backend == NULL || llqi_has_calibration(backend))
+    return LLQ_OK;
+  llq_backend_options options = LLQ_BACKEND_OPTIONS_INIT;
+  options.n_threads = n_threads;
+  LLQ_TRY(llq_backend_open(&quantizer->own_calibrator, "cpu", &options));
+  quantizer->calibrator = quantizer->own_calibrator;
+  return LLQ_OK;
 }
 
 static int prepare(llq_quantizer *quantizer, llq_backend *backend,
                    llq_model *model, const llq_quantizer_options *options) {
   LLQ_REQUIRE(options->n_threads >= 0,
               "n_threads: expected 0 or more, found %d", options->n_threads);
-  LLQ_TRY(llqi_target_read(options, &quantizer->target));
-  LLQ_TRY(find_method(options->method, &quantizer->method));
-  LLQ_REQUIRE(!quantizer->method->needs_calibration || backend != NULL,
-              "llq_quantizer_open: method %s needs a backend",
-              quantizer->method->name);
-  LLQ_TRY(check_linears(model, &quantizer->target));
-  LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));
+  LLQ_TRY(llqi_quantizer_settings_read(options, &quantizer->settings));
   quantizer->base = llq_model_retain(model);
+  LLQ_TRY(choose(quantizer));
+  LLQ_REQUIRE(backend != NULL || !needs_calibration(quantizer),
+              "llq_quantizer_open: method %s needs a backend",
+              quantizer->settings.choice.method->name);
+  LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));
+  LLQ_TRY(find_calibrator(quantizer, backend, options->n_threads));
   return make_result(quantizer);
 }
 
@@ -129,54 +163,110 @@ int llq_quantizer_open(llq_quantizer **out, llq_backend *backend,
   return status;
 }
 
-static int allocate(llq_model *model, size_t size, void **out) {
-  *out = llqi_alloc_aligned(size, 1);
-  return *out != NULL ? llqi_model_own(model, *out) : LLQ_ERROR_MEMORY;
-}
+/* ---- Calibration ---- */
 
-static int allocate_parts(llq_model *model, int asymmetric,
-                          struct llqi_quantized *to) {
-  llq_weight *weight = &to->weight;
-  LLQ_TRY(allocate(model, llqi_weight_data_bytes(weight), &to->data));
-  weight->data = to->data;
-  if (weight->format == LLQ_WEIGHT_DENSE)
-    return LLQ_OK;
-  LLQ_TRY(allocate(model, llqi_weight_scale_bytes(weight), &to->scale));
-  weight->scale = to->scale;
-  if (!asymmetric)
-    return LLQ_OK;
-  void *zero;
-  size_t n = (size_t)(weight->n_out * llqi_weight_n_groups(weight));
-  LLQ_TRY(allocate(model, n, &zero));
-  weight->zero = to->zero = zero;
+static int may_calibrate(const llq_quantizer *quantizer) {
+  if (quantizer->result == NULL || quantizer->n_done > 0)
+    return llqi_fail(LLQ_ERROR_STATE, "calibration: layers are quantized "
+                                      "already");
+  LLQ_REQUIRE(quantizer->backend != NULL,
+              "calibration: the quantizer was opened without a backend");
   return LLQ_OK;
 }
 
-static int quantize_linear(llq_quantizer *quantizer, const llq_weight *from,
-                           llq_weight *out) {
-  const struct llqi_target *target = &quantizer->target;
-  struct llqi_quantized to = {.data = NULL};
-  llqi_target_shape(target, from, &to.weight);
-  if (target->format == LLQ_WEIGHT_DENSE && from->dtype == to.weight.dtype)
-    return LLQ_OK; /* it stays the base's */
-  LLQ_TRY(allocate_parts(quantizer->result, target->asymmetric, &to));
-  LLQ_TRY(quantizer->method->quantize(from, quantizer->threads, &to));
-  *out = to.weight;
-  return LLQ_OK;
+int llq_quantizer_calibrate_file(llq_quantizer *quantizer, const char *path) {
+  llqi_error_clear();
+  LLQ_REQUIRE(quantizer != NULL && path != NULL,
+              "llq_quantizer_calibrate_file: an argument is NULL");
+  LLQ_TRY(may_calibrate(quantizer));
+  return llqi_calibration_add_file(&quantizer->samples, quantizer->base, path,
+                                   &quantizer->settings.samples);
 }
+
+int llq_quantizer_calibrate_random(llq_quantizer *quantizer) {
+  llqi_error_clear();
+  LLQ_REQUIRE(quantizer != NULL,
+              "llq_quantizer_calibrate_random: quantizer is NULL");
+  LLQ_TRY(may_calibrate(quantizer));
+  return llqi_calibration_add_random(&quantizer->samples,
+                                     quantizer->base->config.n_vocab,
+                                     &quantizer->settings.samples);
+}
+
+int llq_quantizer_calibrate_ids(llq_quantizer *quantizer, const int32_t *ids,
+                                size_t n_ids) {
+  llqi_error_clear();
+  LLQ_REQUIRE(quantizer != NULL && ids != NULL,
+              "llq_quantizer_calibrate_ids: an argument is NULL");
+  LLQ_TRY(may_calibrate(quantizer));
+  return llqi_calibration_add(&quantizer->samples, ids, n_ids,
+                              quantizer->base->config.n_vocab);
+}
+
+static int record_samples(llq_quantizer *quantizer) {
+  char hash[LLQI_HASH_TEXT_SIZE];
+  LLQ_TRY(llqi_calibration_hash(&quantizer->samples, hash));
+  quantizer->result->calibration_sha256 = llqi_strdup(hash);
+  return quantizer->result->calibration_sha256 != NULL ? LLQ_OK
+                                                       : LLQ_ERROR_MEMORY;
+}
+
+static int begin(llq_quantizer *quantizer) {
+  const int64_t n_widest = quantizer->base->config.intermediate_size;
+  const size_t n_ids = quantizer->samples.n_ids;
+  const int needs = needs_calibration(quantizer);
+  quantizer->is_calibrated =
+      needs || (quantizer->settings.measures && n_ids > 0);
+  if (!quantizer->is_calibrated)
+    return LLQ_OK;
+  if (n_ids < TOKENS_MIN)
+    return llqi_fail(
+        LLQ_ERROR_STATE, "calibration: %zu tokens, method %s needs at least %d",
+        n_ids, quantizer->settings.choice.method->name, TOKENS_MIN);
+  if ((int64_t)n_ids < n_widest)
+    llqi_log(LLQ_LOG_WARNING,
+             "calibration: %zu tokens are fewer than an input has numbers "
+             "(%lld)",
+             n_ids, (long long)n_widest);
+  if (needs)
+    LLQ_TRY(record_samples(quantizer));
+  return llqi_streams_open(&quantizer->streams, quantizer->backend,
+                           quantizer->base, &quantizer->samples,
+                           quantizer->settings.compute);
+}
+
+/* ---- Steps ---- */
 
 static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
-  const llq_weight *from = quantizer->base->layers[layer].linears;
-  llq_weight *to = quantizer->result->layers[layer].linears;
-  for (int i = 0; i < LLQI_N_LINEARS; i++) {
-    int status = quantize_linear(quantizer, &from[i], &to[i]);
-    LLQ_TRY(within_linear(status, quantizer->base, layer, i));
-  }
-  return LLQ_OK;
+  const int64_t first = layer * LLQI_N_LINEARS;
+  struct llqi_layer_job job = {
+      .settings = &quantizer->settings,
+      .config = &quantizer->base->config,
+      .choices = quantizer->choices + first,
+      .from = &quantizer->base->layers[layer],
+      .to = &quantizer->result->layers[layer],
+      .owner = quantizer->result,
+      .threads = quantizer->threads,
+      .streams = quantizer->is_calibrated ? &quantizer->streams : NULL,
+      .backend = quantizer->backend,
+      .calibrator = quantizer->calibrator,
+      .outcomes = quantizer->outcomes + first};
+  int status = llqi_layer_quantize(&job);
+  if (status < 0 && job.failed < 0)
+    return llqi_fail_within(status, "%s: model.layers.%lld",
+                            quantizer->base->source, (long long)layer);
+  return within_linear(status, quantizer->base, layer, job.failed);
 }
 
-static int finish(llq_quantizer *quantizer) {
-  if (quantizer->target.format != LLQ_WEIGHT_DENSE)
+/* The conversion to bf16, which is no quantization. */
+static int convert_layer(llq_quantizer *quantizer, int64_t layer) {
+  for (int i = 0; i < LLQI_N_LINEARS; i++)
+    LLQ_TRY(within_linear(
+        llqi_convert_weight(quantizer->result, quantizer->threads,
+                            &quantizer->base->layers[layer].linears[i],
+                            &quantizer->result->layers[layer].linears[i]),
+        quantizer->base, layer, i));
+  if (layer + 1 < quantizer->base->config.n_layers)
     return LLQ_OK;
   return llqi_convert_rest(quantizer->base, quantizer->threads,
                            quantizer->result);
@@ -201,9 +291,13 @@ static int take_step(llq_quantizer *quantizer) {
   int64_t n_layers = quantizer->base->config.n_layers;
   if (quantizer->n_done == n_layers)
     return LLQ_OK;
-  LLQ_TRY(quantize_layer(quantizer, quantizer->n_done));
-  if (quantizer->n_done + 1 == n_layers)
-    LLQ_TRY(finish(quantizer));
+  if (is_conversion(quantizer)) {
+    LLQ_TRY(convert_layer(quantizer, quantizer->n_done));
+  } else {
+    if (quantizer->n_done == 0)
+      LLQ_TRY(begin(quantizer));
+    LLQ_TRY(quantize_layer(quantizer, quantizer->n_done));
+  }
   quantizer->n_done++;
   return quantizer->n_done < n_layers ? LLQ_MORE : LLQ_OK;
 }
@@ -243,11 +337,48 @@ int llq_quantizer_take(llq_quantizer *quantizer, llq_model **out) {
   return LLQ_OK;
 }
 
+int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
+                         llq_quantized_linear *out) {
+  llqi_error_clear();
+  LLQ_REQUIRE(quantizer != NULL && out != NULL,
+              "llq_quantizer_linear: an argument is NULL");
+  const uint64_t n_layers = (uint64_t)quantizer->base->config.n_layers;
+  LLQ_REQUIRE(index < n_layers * LLQI_N_LINEARS,
+              "llq_quantizer_linear: index %llu of %llu",
+              (unsigned long long)index,
+              (unsigned long long)n_layers * LLQI_N_LINEARS);
+  const int64_t layer = (int64_t)index / LLQI_N_LINEARS;
+  const int linear = (int)(index % LLQI_N_LINEARS);
+  if (layer >= quantizer->n_done)
+    return llqi_fail(LLQ_ERROR_STATE, "layer %lld is not quantized yet",
+                     (long long)layer);
+  const struct llqi_choice *choice = &quantizer->choices[index];
+  const struct llqi_outcome *outcome = &quantizer->outcomes[index];
+  const int is_dense = choice->target.format == LLQ_WEIGHT_DENSE;
+  llq_quantized_linear ours = {.struct_size = sizeof ours,
+                               .error = outcome->error,
+                               .power = outcome->power,
+                               .damping = outcome->damping,
+                               .n_dead = (uint64_t)outcome->n_dead};
+  snprintf(ours.name, sizeof ours.name, "model.layers.%lld.%s",
+           (long long)layer, llqi_linear_names[linear]);
+  snprintf(ours.scheme, sizeof ours.scheme, "%s",
+           llqi_scheme_name(choice->target.format, choice->target.activation));
+  snprintf(ours.method, sizeof ours.method, "%s",
+           is_dense ? "" : choice->method->name);
+  return llqi_struct_return(out, &ours, sizeof ours, "llq_quantized_linear");
+}
+
 void llq_quantizer_close(llq_quantizer *quantizer) {
   if (quantizer == NULL)
     return;
+  llqi_streams_close(&quantizer->streams);
+  llqi_calibration_free(&quantizer->samples);
+  llq_backend_close(quantizer->own_calibrator);
   llq_model_close(quantizer->result);
   llq_model_close(quantizer->base);
   llqi_threads_close(quantizer->threads);
+  llqi_free(quantizer->choices);
+  llqi_free(quantizer->outcomes);
   llqi_free(quantizer);
 }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "evaluator/evaluator.h"
@@ -27,7 +28,8 @@ struct llq_sweep {
   llq_evaluator_options options; /* its texts are those of `settings`, */
   char *protocol, *compute;      /* and these */
   struct llqi_formats formats;
-  int32_t group_size;
+  int32_t group_size, n_samples, n_tokens;
+  char *calibration;
   struct llqi_run_directory directory;
   uint64_t n_verdicts; /* of one format */
   json_t **results;    /* [formats.n]; NULL: not finished */
@@ -70,6 +72,22 @@ static int keep_options(llq_sweep *s, const llq_evaluator_options *given) {
   return LLQ_OK;
 }
 
+/* What all formats share of how they are quantized. */
+static int record_quantization(const llq_sweep *s, json_t *run) {
+  char hash[LLQI_HASH_TEXT_SIZE] = "random";
+  if (s->calibration != NULL && strcmp(s->calibration, "random") != 0)
+    LLQ_TRY(llqi_hash_file(s->calibration, hash));
+  int failed =
+      json_object_set_new(run, "sweep_group_size", json_integer(s->group_size));
+  if (s->calibration != NULL)
+    failed |= json_object_set_new(run, "sweep_calibration",
+                                  json_pack("{s:s, s:i, s:i}", "sha256", hash,
+                                            "n_samples", (int)s->n_samples,
+                                            "n_tokens", (int)s->n_tokens));
+  return failed ? llqi_fail(LLQ_ERROR_MEMORY, "out of memory: manifest.json")
+                : LLQ_OK;
+}
+
 /* The sweep's own manifest: the base model's, and what all formats share. */
 static int enter_directory(llq_sweep *s) {
   json_t *manifest;
@@ -82,10 +100,7 @@ static int enter_directory(llq_sweep *s) {
   s->n_verdicts =
       (uint64_t)s->settings.n_tasks * (uint64_t)s->settings.n_samples;
   LLQ_TRY(llqi_manifest_make(&s->settings, s->backend, s->model, &manifest));
-  json_t *group = json_integer(s->group_size);
-  if (json_object_set_new(json_object_get(manifest, "run"), "sweep_group_size",
-                          group) < 0)
-    status = llqi_fail(LLQ_ERROR_MEMORY, "out of memory: manifest.json");
+  status = record_quantization(s, json_object_get(manifest, "run"));
   if (status >= 0)
     status =
         llqi_run_directory_open(&s->directory, s->settings.directory, manifest);
@@ -111,6 +126,11 @@ static int fill(llq_sweep *s, const llq_sweep_options *given) {
   LLQ_TRY(check_model(s->model));
   LLQ_TRY(keep_options(s, options.evaluation));
   s->group_size = options.group_size != 0 ? options.group_size : DEFAULT_GROUP;
+  s->n_samples = options.n_samples;
+  s->n_tokens = options.n_tokens;
+  int status = LLQ_OK;
+  s->calibration = copy_or_null(options.calibration, &status);
+  LLQ_TRY(status);
   LLQ_TRY(llqi_formats_make(
       &s->formats, options.schemes != NULL ? options.schemes : DEFAULT_SCHEMES,
       options.methods != NULL ? options.methods : DEFAULT_METHODS));
@@ -153,6 +173,7 @@ void llq_sweep_close(llq_sweep *s) {
   llqi_settings_free(&s->settings);
   llqi_free(s->protocol);
   llqi_free(s->compute);
+  llqi_free(s->calibration);
   llq_model_close(s->model);
   llqi_free(s);
 }
@@ -179,7 +200,14 @@ static int open_quantizer(llq_sweep *s) {
   options.method = current(s)->method;
   if (strcmp(current(s)->scheme, "w4a16-int") == 0)
     options.group_size = s->group_size;
-  return llq_quantizer_open(&s->quantizer, s->backend, s->model, &options);
+  options.n_samples = s->n_samples;
+  options.n_tokens = s->n_tokens;
+  LLQ_TRY(llq_quantizer_open(&s->quantizer, s->backend, s->model, &options));
+  if (s->calibration == NULL)
+    return LLQ_OK;
+  if (strcmp(s->calibration, "random") == 0)
+    return llq_quantizer_calibrate_random(s->quantizer);
+  return llq_quantizer_calibrate_file(s->quantizer, s->calibration);
 }
 
 /* The current format's result, if an earlier sweep has finished it. What it is

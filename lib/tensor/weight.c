@@ -99,12 +99,15 @@ static const struct {
 
 #define N_SCHEMES (sizeof schemes / sizeof schemes[0])
 
-const char *llqi_weight_scheme(const llq_weight *weight) {
+const char *llqi_scheme_name(int format, int activation) {
   for (size_t i = 0; i < N_SCHEMES; i++)
-    if (schemes[i].format == weight->format &&
-        schemes[i].activation == weight->activation)
+    if (schemes[i].format == format && schemes[i].activation == activation)
       return schemes[i].name;
   return "?";
+}
+
+const char *llqi_weight_scheme(const llq_weight *weight) {
+  return llqi_scheme_name(weight->format, weight->activation);
 }
 
 int llqi_scheme_find(const char *scheme, int *format, int *activation) {

@@ -24,6 +24,8 @@ void llqi_weight_row(const llq_weight *weight, int64_t out, float *values);
 /* The scheme's name: "bf16" for dense of any type, "w8a8-fp", ... */
 const char *llqi_weight_scheme(const llq_weight *weight);
 
+const char *llqi_scheme_name(int format, int activation);
+
 /* The format, activation and bits of a scheme's name. */
 int llqi_scheme_find(const char *scheme, int *format, int *activation);
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quantizer/inputs.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "base/vector.h"
+#include "tensor/dtype.h"
+
+enum llqi_input llqi_input_of(enum llqi_linear linear) {
+  switch (linear) {
+  case LLQI_O:
+    return LLQI_INPUT_O;
+  case LLQI_GATE:
+  case LLQI_UP:
+    return LLQI_INPUT_GATE_UP;
+  case LLQI_DOWN:
+    return LLQI_INPUT_DOWN;
+  default:
+    return LLQI_INPUT_QKV;
+  }
+}
+
+enum llqi_linear llqi_input_example(enum llqi_input input) {
+  static const enum llqi_linear examples[LLQI_N_INPUTS] = {
+      LLQI_Q, LLQI_O, LLQI_GATE, LLQI_DOWN};
+  return examples[input];
+}
+
+/* A matrix of zeros on a backend. */
+static int open_zeros(llq_backend *backend, int64_t n_rows, int64_t n_cols,
+                      llq_view *out) {
+  const size_t n_bytes = (size_t)n_rows * (size_t)n_cols * sizeof(float);
+  *out = (llq_view){NULL, n_rows, n_cols, LLQ_F32};
+  LLQ_TRY(llqi_memory_alloc(backend, n_bytes, &out->data));
+  if (llqi_backend_is_host(backend)) {
+    memset(out->data, 0, n_bytes);
+    return LLQ_OK;
+  }
+  void *zeros = llqi_calloc(n_bytes, 1);
+  int status = zeros != NULL
+                   ? llqi_memory_upload(backend, out->data, zeros, n_bytes)
+                   : LLQ_ERROR_MEMORY;
+  llqi_free(zeros);
+  return status;
+}
+
+int llqi_inputs_open(struct llqi_inputs *inputs, llq_backend *backend,
+                     int64_t n, int64_t n_total, int wants_gram) {
+  *inputs =
+      (struct llqi_inputs){.n = n, .n_total = n_total, .backend = backend};
+  const int64_t n_rows = n_total < LLQI_INPUT_ROWS ? n_total : LLQI_INPUT_ROWS;
+  inputs->mean = llqi_array(2 * (size_t)n, sizeof *inputs->mean);
+  inputs->rows = llqi_array((size_t)n_rows, (size_t)n * sizeof *inputs->rows);
+  if (inputs->mean == NULL || inputs->rows == NULL)
+    return LLQ_ERROR_MEMORY;
+  inputs->largest = inputs->mean + n;
+  if (wants_gram)
+    LLQ_TRY(open_zeros(backend, n, n, &inputs->gram));
+  return open_zeros(backend, 2, n, &inputs->sums);
+}
+
+void llqi_inputs_close(struct llqi_inputs *inputs) {
+  if (inputs->backend != NULL) {
+    if (inputs->h != inputs->gram.data)
+      llqi_free(inputs->h);
+    llqi_memory_free(inputs->backend, inputs->gram.data);
+    llqi_memory_free(inputs->backend, inputs->sums.data);
+  }
+  llqi_free(inputs->mean);
+  llqi_free(inputs->rows);
+  llqi_free(inputs->staging);
+  llqi_free(inputs->blocks);
+  *inputs = (struct llqi_inputs){0};
+}
+
+/* The total's row that is the sample's row i. */
+static int64_t row_of_sample(const struct llqi_inputs *inputs, int64_t i) {
+  const int64_t n = inputs->n_total;
+  return n < LLQI_INPUT_ROWS ? i : n * i / LLQI_INPUT_ROWS;
+}
+
+/* Keeps those of the rows on the host that the sample has. */
+static void sample_rows(struct llqi_inputs *inputs, const llq_view *x) {
+  const int64_t most =
+      inputs->n_total < LLQI_INPUT_ROWS ? inputs->n_total : LLQI_INPUT_ROWS;
+  const size_t n = (size_t)inputs->n;
+  while (inputs->n_rows < most) {
+    const int64_t row = row_of_sample(inputs, inputs->n_rows) - inputs->n_seen;
+    if (row >= x->n_rows)
+      break;
+    llqi_to_f32(x->dtype,
+                (const char *)x->data +
+                    (size_t)row * n * llqi_dtype_size(x->dtype),
+                n, inputs->rows + inputs->n_rows * inputs->n);
+    inputs->n_rows++;
+  }
+}
+
+/* Rows in host memory: where they are, or copied there. */
+static int bring(struct llqi_inputs *inputs, llq_backend *source,
+                 const llq_view *x, llq_view *out) {
+  const size_t n_bytes =
+      (size_t)x->n_rows * (size_t)x->n_cols * llqi_dtype_size(x->dtype);
+  *out = *x;
+  if (llqi_backend_is_host(source))
+    return LLQ_OK;
+  if (n_bytes > inputs->n_staged) {
+    llqi_free(inputs->staging);
+    inputs->n_staged = 0;
+    inputs->staging = llqi_alloc_aligned(n_bytes, 1);
+    if (inputs->staging == NULL)
+      return LLQ_ERROR_MEMORY;
+    inputs->n_staged = n_bytes;
+  }
+  out->data = inputs->staging;
+  return llqi_memory_download(source, out->data, x->data, n_bytes);
+}
+
+int llqi_inputs_add(struct llqi_inputs *inputs, llq_backend *source,
+                    const llq_view *x) {
+  llq_view on_host;
+  LLQ_TRY(bring(inputs, source, x, &on_host));
+  const llq_view *ours = inputs->backend == source ? x : &on_host;
+  LLQ_TRY(llqi_op_magnitudes(inputs->backend, ours, &inputs->sums));
+  if (inputs->gram.data != NULL)
+    LLQ_TRY(llqi_op_gram(inputs->backend, ours, &inputs->gram));
+  sample_rows(inputs, &on_host);
+  inputs->n_seen += x->n_rows;
+  return LLQ_OK;
+}
+
+/* The lower triangle becomes the upper one's mirror image, and all a mean. In
+   squares that fit into the cache. */
+static void mirror(float *h, int64_t n, float factor) {
+  const int64_t side = 64;
+  for (int64_t bi = 0; bi < n; bi += side)
+    for (int64_t bj = bi; bj < n; bj += side)
+      for (int64_t i = bi; i < bi + side && i < n; i++)
+        for (int64_t j = bj > i ? bj : i; j < bj + side && j < n; j++) {
+          h[i * n + j] *= factor;
+          h[j * n + i] = h[i * n + j];
+        }
+}
+
+static int bring_gram(struct llqi_inputs *inputs) {
+  const size_t n = (size_t)inputs->n, n_bytes = n * n * sizeof(float);
+  inputs->h = inputs->gram.data;
+  if (!llqi_backend_is_host(inputs->backend)) {
+    inputs->h = llqi_array(n * n, sizeof *inputs->h);
+    if (inputs->h == NULL)
+      return LLQ_ERROR_MEMORY;
+    LLQ_TRY(llqi_memory_download(inputs->backend, inputs->h, inputs->gram.data,
+                                 n_bytes));
+  }
+  mirror(inputs->h, inputs->n, 1 / (float)inputs->n_seen);
+  return LLQ_OK;
+}
+
+int llqi_inputs_finish(struct llqi_inputs *inputs) {
+  const int64_t n = inputs->n;
+  LLQ_TRY(llqi_memory_download(inputs->backend, inputs->mean, inputs->sums.data,
+                               2 * (size_t)n * sizeof *inputs->mean));
+  for (int64_t i = 0; i < n; i++) {
+    if (!isfinite(inputs->mean[i]))
+      return llqi_fail(LLQ_ERROR_FORMAT,
+                       "calibration: input %lld is NaN or infinite",
+                       (long long)i);
+    inputs->mean[i] /= (float)inputs->n_seen;
+  }
+  return inputs->gram.data != NULL ? bring_gram(inputs) : LLQ_OK;
+}
+
+LLQI_VECTOR
+static void divide(float *values, const float *scale, int64_t n, float by) {
+  for (int64_t i = 0; i < n; i++)
+    values[i] /= scale[i] * by;
+}
+
+void llqi_inputs_fold(struct llqi_inputs *inputs, const float *scale) {
+  const int64_t n = inputs->n;
+  divide(inputs->mean, scale, n, 1);
+  divide(inputs->largest, scale, n, 1);
+  for (int64_t r = 0; r < inputs->n_rows; r++)
+    divide(inputs->rows + r * n, scale, n, 1);
+  for (int64_t i = 0; i < n && inputs->h != NULL; i++)
+    divide(inputs->h + i * n, scale, n, scale[i]);
+}
+
+int llqi_inputs_cut_blocks(struct llqi_inputs *inputs, int64_t size) {
+  const int64_t n = inputs->n;
+  inputs->block_size = size;
+  inputs->blocks = llqi_array((size_t)n, (size_t)size * sizeof *inputs->blocks);
+  if (inputs->blocks == NULL)
+    return LLQ_ERROR_MEMORY;
+  for (int64_t i = 0; i < n; i++)
+    memcpy(inputs->blocks + i * size, inputs->h + i * n + i / size * size,
+           (size_t)size * sizeof *inputs->blocks);
+  return LLQ_OK;
+}

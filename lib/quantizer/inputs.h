@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What calibration learns about the inputs of a layer's linears. Linears that
+   see the same input share it. */
+#ifndef LLQI_QUANTIZER_INPUTS_H
+#define LLQI_QUANTIZER_INPUTS_H
+
+#include "backend/backend.h"
+#include "model/model.h"
+
+enum llqi_input {
+  LLQI_INPUT_QKV,
+  LLQI_INPUT_O,
+  LLQI_INPUT_GATE_UP,
+  LLQI_INPUT_DOWN,
+  LLQI_N_INPUTS
+};
+
+/* Whose input it is, and one linear that has it. */
+enum llqi_input llqi_input_of(enum llqi_linear linear);
+enum llqi_linear llqi_input_example(enum llqi_input input);
+
+/* Rows of a sample of an input. */
+#define LLQI_INPUT_ROWS 512
+
+struct llqi_inputs {
+  int64_t n;       /* width */
+  int64_t n_total; /* rows that will be seen */
+  int64_t n_seen;
+  llq_backend *backend; /* of what follows */
+  llq_view gram;        /* [n, n]; no data: not wanted */
+  llq_view sums;        /* [2, n]: of magnitudes, and the largest */
+
+  /* After llqi_inputs_finish(), on the host. */
+  float *h;       /* [n, n], symmetric: the mean of x x^T; NULL: not wanted */
+  float *mean;    /* [n], of |x| */
+  float *largest; /* [n] */
+  float *rows;    /* [n_rows, n]: evenly spaced among all */
+  int64_t n_rows;
+  float *blocks; /* [n / block_size, block_size, block_size] of h's diagonal */
+  int64_t block_size;
+  void *staging; /* for rows on another backend than the one above */
+  size_t n_staged;
+};
+
+/* Prepares for n_total rows. backend: one that has calibration operations.
+   Close it also when open failed. */
+int llqi_inputs_open(struct llqi_inputs *inputs, llq_backend *backend,
+                     int64_t n, int64_t n_total, int wants_gram);
+void llqi_inputs_close(struct llqi_inputs *inputs);
+
+/* Takes more rows, from `source`'s memory. */
+int llqi_inputs_add(struct llqi_inputs *inputs, llq_backend *source,
+                    const llq_view *x);
+
+/* All rows are seen. Fails if one of them was not finite. */
+int llqi_inputs_finish(struct llqi_inputs *inputs);
+
+/* x[i] is divided by scale[i] from now on. */
+void llqi_inputs_fold(struct llqi_inputs *inputs, const float *scale);
+
+/* Fills in `blocks`. */
+int llqi_inputs_cut_blocks(struct llqi_inputs *inputs, int64_t block_size);
+
+#endif
