@@ -62,7 +62,7 @@ AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	LLQ_COMMAND='$(abs_top_builddir)/llq'; export LLQ_COMMAND; \
 	LLQ_BACKEND_PATH='$(abs_top_builddir)/.libs'; export LLQ_BACKEND_PATH; \
-	NM='$(NM)'; CC='$(CC)'; CXX='$(CXX)'; export NM CC CXX; \
+	AWK='$(AWK)'; NM='$(NM)'; CC='$(CC)'; CXX='$(CXX)'; export AWK NM CC CXX; \
 	LLQ_SANITIZERS='$(llq_sanitizers)'; export LLQ_SANITIZERS; \
 	PYTHONPATH='$(abs_top_srcdir)/tests/support'; export PYTHONPATH; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
@@ -87,6 +87,7 @@ script_tests = \
 	tests/oracle_statistics.py \
 	tests/oracle_tokenizer.py \
 	tests/test_command.sh \
+	tests/test_declarations.sh \
 	tests/test_micro.py
 TESTS += $(script_tests)
 
