@@ -17,7 +17,7 @@ size_t llq_sizeof(const char *name) {
       SIZE(llq_quantizer_options), SIZE(llq_generator_options),
       SIZE(llq_sampling),          SIZE(llq_generation),
       SIZE(llq_evaluator_options), SIZE(llq_perplexity),
-      SIZE(llq_sweep_options),
+      SIZE(llq_sweep_options),     SIZE(llq_quantized_linear),
   };
 #undef SIZE
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
