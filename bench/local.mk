@@ -21,3 +21,15 @@ EXTRA_PROGRAMS += bench/bench_forward
 bench_bench_forward_SOURCES = bench/bench_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 bench_bench_forward_LDADD = libllqi.la
+
+# The CUDA tables' attention: bench/bench_cuda_attention [check|time]
+EXTRA_DIST += bench/bench_cuda_attention.cu bench/bench_cuda_attention_time.h
+if HAVE_CUDA
+EXTRA_PROGRAMS += bench/bench_cuda_attention
+bench_bench_cuda_attention_SOURCES =
+nodist_EXTRA_bench_bench_cuda_attention_SOURCES = force-cxx-link.cc
+bench_bench_cuda_attention_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_attention_LDADD = bench/bench_cuda_attention.lo \
+	lib/backends/cuda/sm80/attention.lo lib/backends/cuda/sm90/attention.lo \
+	-lcudart_static -lrt -lpthread -ldl
+endif

@@ -12,9 +12,16 @@ cuda_sources = \
 	lib/backends/cuda/linear.c \
 	lib/backends/cuda/memory.c \
 	lib/backends/cuda/operations.c \
-	lib/backends/cuda/plugin.c
+	lib/backends/cuda/plugin.c \
+	lib/backends/cuda/sm80/attention.cu \
+	lib/backends/cuda/sm90/attention.cu
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
+	lib/backends/cuda/common/attend.cuh \
+	lib/backends/cuda/common/attend_chunk.cuh \
+	lib/backends/cuda/common/attend_launch.cuh \
+	lib/backends/cuda/common/attend_token.cuh \
+	lib/backends/cuda/common/attention.h \
 	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/cuda.h \
 	lib/backends/cuda/kernels.h

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the attention kernels share: one arithmetic, so that they agree bit by
+   bit.
+
+   Positions are taken in tiles of 64 at multiples of 64. For 16 rows (of any
+   tokens and heads that share a head of k) and one tile:
+     S = Q K^T          mma m16n8k16, elements of the head in ascending order
+     peak = max S       over the tile alone, in units of log2
+     P = 2^(S - peak)   rounded to bf16
+     O = P V, sum = P 1 mma m16n8k16 from zero, positions in ascending order
+   and tiles are joined in ascending order (join). Which warp, block or cluster
+   computes which part changes nothing. A row's result in an mma depends on that
+   row of the first operand alone. */
+#ifndef LLQ_CUDA_ATTEND_CUH
+#define LLQ_CUDA_ATTEND_CUH
+
+#include <cuda_bf16.h>
+
+#include "backends/cuda/common/attention.h"
+#include "backends/cuda/common/launch.cuh"
+
+/* Kernels are compiled for both tables; each has its own. */
+namespace {
+
+constexpr int tile_positions = 64;
+
+struct attend_arguments {
+  cuda_batch batch;
+  cuda_cache cache;
+  const __nv_bfloat16 *qkv;
+  const float *cos_sin;
+  __nv_bfloat16 *out;
+  float scale;     /* of scores, with the factor log2(e) */
+  int n_heads, group; /* heads of q; of q for one of k */
+  int page_shift;
+};
+
+__device__ __forceinline__ uint32_t shared_address(const void *p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                    uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
+__device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
+/* Copies 16 bytes to shared memory, or zeros them. */
+__device__ __forceinline__ void copy_async(uint32_t to, const void *from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(valid ? 16 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int n> __device__ __forceinline__ void copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+}
+
+__device__ __forceinline__ float power_of_2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ __forceinline__ uint32_t pack(float low, float high) {
+  __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<uint32_t *>(&pair);
+}
+
+__device__ __forceinline__ float2 unpack(uint32_t pair) {
+  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+}
+
+/* Keys or values of one head at the positions of a tile, in shared memory: rows
+   of D elements, 16-byte chunks permuted so that eight rows of a matrix lie in
+   different banks. */
+template <int D> struct head_tile {
+  static constexpr int n_chunks = D / 8;
+  static constexpr int size = tile_positions * D * 2;
+
+  static __device__ __forceinline__ uint32_t offset(int row, int chunk) {
+    int key = D % 64 == 0 ? row & 7 : (row >> 1) & 3;
+    return static_cast<uint32_t>(row * D * 2 + ((chunk ^ key) << 4));
+  }
+};
+
+__device__ __forceinline__ int64_t cache_slot(const attend_arguments &a, int first_page,
+                                              int position) {
+  int64_t page = __ldg(&a.batch.pages[first_page + (position >> a.page_shift)]);
+  return (page << a.page_shift) + (position & (a.cache.page_size - 1));
+}
+
+/* Starts the copy of a tile's keys and values; those from n_valid on are zero.
+   A row `skipped` is left to the caller. */
+template <int D, int n_threads>
+__device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_page, int kv_head,
+                                           int tile, int n_valid, int skipped, uint32_t keys,
+                                           uint32_t values) {
+  using shape = head_tile<D>;
+  constexpr int n_copies = tile_positions * shape::n_chunks / n_threads;
+  static_assert(tile_positions * shape::n_chunks % n_threads == 0, "whole passes");
+  int64_t at[n_copies];
+#pragma unroll
+  for (int i = 0; i < n_copies; i++) {
+    int index = i * n_threads + threadIdx.x;
+    int row = index / shape::n_chunks, chunk = index % shape::n_chunks;
+    int position = tile * tile_positions + (row < n_valid ? row : 0);
+    at[i] = (cache_slot(a, first_page, position) * a.cache.n_kv_heads + kv_head) * D + chunk * 8;
+  }
+#pragma unroll
+  for (int i = 0; i < n_copies; i++) {
+    int index = i * n_threads + threadIdx.x;
+    int row = index / shape::n_chunks, chunk = index % shape::n_chunks;
+    uint32_t offset = shape::offset(row, chunk);
+    if (row == skipped)
+      continue;
+    copy_async(keys + offset, static_cast<const __nv_bfloat16 *>(a.cache.keys) + at[i],
+               row < n_valid);
+    copy_async(values + offset, static_cast<const __nv_bfloat16 *>(a.cache.values) + at[i],
+               row < n_valid);
+  }
+}
+
+/* Elements i and i + D / 2 of a head, two pairs at a time. Products and sums
+   are rounded one by one, as the reference's. */
+__device__ __forceinline__ void rotate(uint32_t &low, uint32_t &high, float2 c, float2 s) {
+  float2 a = unpack(low), b = unpack(high);
+  low = pack(__fsub_rn(__fmul_rn(a.x, c.x), __fmul_rn(b.x, s.x)),
+             __fsub_rn(__fmul_rn(a.y, c.y), __fmul_rn(b.y, s.y)));
+  high = pack(__fadd_rn(__fmul_rn(b.x, c.x), __fmul_rn(a.x, s.x)),
+              __fadd_rn(__fmul_rn(b.y, c.y), __fmul_rn(a.y, s.y)));
+}
+
+/* The angles that a lane's elements of a row of q turn by. */
+template <int D> struct angles {
+  float2 c[D / 16], s[D / 16];
+
+  __device__ __forceinline__ void load(const float *cos_sin, int position) {
+    const float *row = cos_sin + static_cast<int64_t>(position) * D + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int i = 0; i < D / 16; i++) {
+      c[i] = __ldg(reinterpret_cast<const float2 *>(row + 8 * i));
+      s[i] = __ldg(reinterpret_cast<const float2 *>(row + 8 * i + D / 2));
+    }
+  }
+};
+
+/* 16 rows of q as first operands; a lane has rows lane / 4 and lane / 4 + 8. */
+template <int D> struct queries {
+  uint32_t a[D / 16][4];
+
+  /* Loads half of them (0 or 1) from the lane's row, and turns it. */
+  __device__ __forceinline__ void load(int half, const __nv_bfloat16 *row, const angles<D> &by) {
+    const uint32_t *pairs = reinterpret_cast<const uint32_t *>(row) + threadIdx.x % 4;
+#pragma unroll
+    for (int i = 0; i < D / 8; i++)
+      a[i / 2][i % 2 * 2 + half] = pairs[4 * i];
+#pragma unroll
+    for (int i = 0; i < D / 16; i++)
+      rotate(a[i / 2][i % 2 * 2 + half], a[i / 2 + D / 32][i % 2 * 2 + half], by.c[i], by.s[i]);
+  }
+
+  __device__ __forceinline__ void clear(int half) {
+#pragma unroll
+    for (int i = 0; i < D / 8; i++)
+      a[i / 2][i % 2 * 2 + half] = 0;
+  }
+};
+
+/* Scores of 16 rows with the 16 positions from `first` of a tile on. */
+template <int D>
+__device__ __forceinline__ void score(float (&s)[2][4], const queries<D> &q, uint32_t keys,
+                                      int first) {
+  int lane = threadIdx.x % 32;
+  int row = first + lane % 8 + lane / 16 * 8, chunk = lane / 8 % 2;
+#pragma unroll
+  for (int i = 0; i < 2; i++)
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+      s[i][j] = 0;
+#pragma unroll
+  for (int k = 0; k < D / 16; k++) {
+    uint32_t b[4];
+    load_matrices(b, keys + head_tile<D>::offset(row, 2 * k + chunk));
+    mma(s[0], q.a[k], b[0], b[1]);
+    mma(s[1], q.a[k], b[2], b[3]);
+  }
+}
+
+/* Weighted sum of the values' eight columns from 8 * column on. */
+template <int D>
+__device__ __forceinline__ void weigh(float (&o)[4], const uint32_t (&p)[4][4], uint32_t values,
+                                      int column) {
+  int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int j = 0; j < 4; j++)
+    o[j] = 0;
+#pragma unroll
+  for (int k = 0; k < 2; k++) {
+    uint32_t b[4];
+    load_transposed(b, values + head_tile<D>::offset(32 * k + lane, column));
+    mma(o, p[2 * k], b[0], b[1]);
+    mma(o, p[2 * k + 1], b[2], b[3]);
+  }
+}
+
+/* Sums of weights: their product with ones. */
+__device__ __forceinline__ void sum_weights(float (&sum)[4], const uint32_t (&p)[4][4]) {
+  constexpr uint32_t ones = 0x3f803f80;
+#pragma unroll
+  for (int j = 0; j < 4; j++)
+    sum[j] = 0;
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    mma(sum, p[k], ones, ones);
+}
+
+__device__ __forceinline__ float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
+  return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
+}
+
+/* What is subtracted from scores: where all are -inf, weights become zero. */
+__device__ __forceinline__ float finite_peak(float peak) {
+  return peak == -INFINITY ? 0 : peak;
+}
+
+__device__ __forceinline__ float weight(float score, float scale, float peak) {
+  return power_of_2(__fmaf_rn(score, scale, -peak));
+}
+
+/* Joins a tile to those before it: sums become kept * before + added * tile. */
+struct join_factors {
+  float kept, added;
+};
+
+__device__ __forceinline__ join_factors join(float &peak, float tile_peak) {
+  float both = fmaxf(peak, tile_peak), finite = finite_peak(both);
+  join_factors factors = {power_of_2(peak - finite), power_of_2(tile_peak - finite)};
+  peak = both;
+  return factors;
+}
+
+__device__ __forceinline__ float joined(float before, float tile, join_factors factors) {
+  return __fmaf_rn(before, factors.kept, __fmul_rn(tile, factors.added));
+}
+
+} // namespace
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cuda/common/attend_launch.cuh"
+
+namespace {
+
+/* Blocks of a cluster: as many as there are multiprocessors for, and tiles. */
+int cluster_size(const cuda_launch *launch, const attend_arguments &a) {
+  int n_clusters = a.batch.n_segments * a.cache.n_kv_heads;
+  int n_tiles = (a.batch.n_positions_max + tile_positions - 1) / tile_positions, n = 8;
+  while (n > 1 && (n * n_clusters > 2 * launch->n_units || n >= 2 * n_tiles))
+    n /= 2;
+  return n;
+}
+
+template <int D> cudaError_t attend_tokens(const cuda_launch *launch, const attend_arguments &a) {
+  switch (cluster_size(launch, a)) {
+  case 8:
+    return launch_token<D, 8, 2>(launch, a);
+  case 4:
+    return launch_token<D, 4, 2>(launch, a);
+  case 2:
+    return launch_token<D, 2, 2>(launch, a);
+  default:
+    return launch_token<D, 1, 2>(launch, a);
+  }
+}
+
+template <int D> cudaError_t attend(const cuda_launch *launch, const attend_arguments &a) {
+  const cuda_batch &batch = a.batch;
+  if (batch.n_segment_rows_max > 1) {
+    cudaError_t error = launch_append<D>(launch, a);
+    if (error == cudaSuccess)
+      error = launch_chunk<D, 8>(launch, a);
+    bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
+    if (error != cudaSuccess || all_alike)
+      return error;
+  }
+  return attend_tokens<D>(launch, a);
+}
+
+} // namespace
+
+int sm90_attend_takes(const cuda_attention *attention) {
+  return takes_attention(attention);
+}
+
+size_t sm90_attend_scratch(const cuda_attention *, int) {
+  return 0;
+}
+
+cudaError_t sm90_attend(const cuda_launch *launch, const cuda_attention *attention) {
+  attend_arguments a = arguments_of(attention);
+  switch (attention->cache->head_size) {
+  case 32:
+    return attend<32>(launch, a);
+  case 64:
+    return attend<64>(launch, a);
+  case 96:
+    return attend<96>(launch, a);
+  default:
+    return attend<128>(launch, a);
+  }
+}
