@@ -33,3 +33,16 @@ bench_bench_cuda_attention_LDADD = bench/bench_cuda_attention.lo \
 	lib/backends/cuda/sm80/attention.lo lib/backends/cuda/sm90/attention.lo \
 	-lcudart_static -lrt -lpthread -ldl
 endif
+
+# The CUDA kernels of few rows: bench/bench_cuda_stream [test|quick|bench]
+EXTRA_DIST += bench/bench_cuda_stream.cu
+if HAVE_CUDA
+EXTRA_PROGRAMS += bench/bench_cuda_stream
+bench_bench_cuda_stream_SOURCES =
+nodist_EXTRA_bench_bench_cuda_stream_SOURCES = force-cxx-link.cc
+bench_bench_cuda_stream_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
+	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
+	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
+	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
+endif

@@ -13,9 +13,14 @@
 extern "C" {
 #endif
 
+/* Where a weight's numbers lie: as in the checkpoint, or int4 in the order of
+   the matrix instructions' operands (see common/repack.h). */
+enum cuda_layout { CUDA_LAYOUT_PLAIN, CUDA_LAYOUT_TILED };
+
 /* A linear's weight in device memory; fields as in llq_weight. */
 struct cuda_linear {
   int format, dtype, activation;
+  int layout; /* of enum cuda_layout */
   int64_t n_out, n_in, group_size, n_groups;
   void *data, *scale;
   int8_t *zero;         /* NULL: symmetric */

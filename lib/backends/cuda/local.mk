@@ -8,13 +8,16 @@ cuda_sources = \
 	lib/backends/cuda/any/linear.cu \
 	lib/backends/cuda/any/rope.cu \
 	lib/backends/cuda/batch.c \
+	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/device.c \
 	lib/backends/cuda/linear.c \
 	lib/backends/cuda/memory.c \
 	lib/backends/cuda/operations.c \
 	lib/backends/cuda/plugin.c \
 	lib/backends/cuda/sm80/attention.cu \
-	lib/backends/cuda/sm90/attention.cu
+	lib/backends/cuda/sm80/stream.cu \
+	lib/backends/cuda/sm90/attention.cu \
+	lib/backends/cuda/sm90/stream.cu
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
 	lib/backends/cuda/common/attend.cuh \
@@ -22,9 +25,17 @@ cuda_headers = \
 	lib/backends/cuda/common/attend_launch.cuh \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
+	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
+	lib/backends/cuda/common/repack.h \
+	lib/backends/cuda/common/stream.cuh \
+	lib/backends/cuda/common/stream_input.cuh \
+	lib/backends/cuda/common/stream_launch.cuh \
+	lib/backends/cuda/common/stream_weight.cuh \
 	lib/backends/cuda/cuda.h \
-	lib/backends/cuda/kernels.h
+	lib/backends/cuda/kernels.h \
+	lib/backends/cuda/sm80/stream.h \
+	lib/backends/cuda/sm90/stream.h
 
 EXTRA_DIST += $(cuda_headers) lib/backends/cuda/llq-plugin.map
 

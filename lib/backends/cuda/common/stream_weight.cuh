@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the streaming kernels know of each weight format.
+
+   Weights come in tiles of 16 outputs by 64 inputs. A lane copies to shared
+   memory the very bytes that it multiplies later: with g = lane / 4, t = lane %
+   4, those of rows g and g + 8. A format says how a tile is copied, which
+   numbers of x go with a lane's (the order of inputs within a tile is free as
+   long as both agree), and how to multiply:
+
+     n_bytes    of a tile in shared memory, scales included
+     input      how rows of x are stored: see stream_input.cuh
+     sum        the type of sums
+     scaled     sums are multiplied by scales of rows and outputs at the end
+     unit       what sums are counted in
+     source     where a lane's part of a row of tiles lies; copy() starts the
+                copies of one of them
+     fragment   a lane's part of a tile in registers, and its constructor
+     inputs()   the registers of operand B for 8 rows of x and 64 inputs
+     multiply() adds a tile's products to the sums of 8 rows */
+#ifndef LLQ_CUDA_STREAM_WEIGHT_CUH
+#define LLQ_CUDA_STREAM_WEIGHT_CUH
+
+#include <cuda_bf16.h>
+
+#include "backends/cuda/common/instructions.cuh"
+#include "backends/cuda/common/stream_input.cuh"
+
+constexpr int tile_outputs = 16, tile_inputs = 64;
+
+struct stream_weight {
+  const char *data, *scale, *zero;
+  int n_in, n_blocks, n_groups; /* a block is 64 inputs */
+  int group_blocks;
+  uint32_t group_factor; /* block / group_blocks is the high half of a product */
+};
+
+__device__ __forceinline__ int group_of(const stream_weight &w, int block) {
+  return w.group_blocks == 1 ? block : __umulhi(block, w.group_factor);
+}
+
+__device__ __forceinline__ uint32_t twice_low(uint32_t x) { return __byte_perm(x, 0, 0x1010); }
+__device__ __forceinline__ uint32_t twice_high(uint32_t x) { return __byte_perm(x, 0, 0x3232); }
+
+__device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
+  return *reinterpret_cast<__nv_bfloat162 *>(&x);
+}
+
+__device__ __forceinline__ uint32_t as_word(__nv_bfloat162 x) {
+  return *reinterpret_cast<uint32_t *>(&x);
+}
+
+/* Codes with a bias, less the bias (exact), times the scale: one rounding. */
+__device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, uint32_t scale) {
+  return as_word(__hmul2(__hsub2(as_bf16(code), as_bf16(bias)), as_bf16(scale)));
+}
+
+/* Int4 in CUDA_LAYOUT_TILED (repack.h). */
+template <bool has_zero> struct stream_int4 {
+  typedef float sum;
+  static constexpr int n_bytes = has_zero ? 576 : 544;
+  static constexpr stream_input input = stream_bf16;
+  static constexpr bool scaled = false;
+  static constexpr float unit = 1;
+
+  struct source {
+    const char *codes, *scale; /* lanes 0 and 1: of scales; 2 and 3: of zeros */
+
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+      codes = w.data + 512ll * tile * w.n_blocks + 16 * lane;
+      scale = (lane < 2 ? w.scale : w.zero - 32) + 32ll * tile * w.n_groups + 16 * lane;
+    }
+
+    __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
+                                         uint32_t to) const {
+      copy_16(to + 16 * lane, codes + 512 * block);
+      copy_16_if(lane < (has_zero ? 4 : 2), to + 512 + 16 * lane, scale + 32 * group_of(w, block));
+    }
+  };
+
+  struct fragment {
+    uint4 codes;
+    uint32_t scale, zero; /* of rows g and g + 8 */
+
+    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
+      codes = load_shared_16(from + 16 * lane);
+      scale = load_shared_4(from + 512 + lane / 4 * 4);
+      zero = has_zero ? load_shared_4(from + 544 + lane / 4 * 4) : 0x43084308; /* 136 */
+    }
+  };
+
+  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
+    uint32_t from = rows + input_chunk(lane % 8, lane / 8);
+    store_four(load_matrices(from), x);
+    store_four(load_matrices(from ^ 64), x + 4);
+  }
+
+  template <int n>
+  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
+                                                  float (&sums)[n][4]) {
+    uint32_t scale[] = {twice_low(w.scale), twice_high(w.scale)};
+    uint32_t zero[] = {twice_low(w.zero), twice_high(w.zero)};
+    uint32_t words[] = {w.codes.x, w.codes.y, w.codes.z, w.codes.w};
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+      uint32_t a[4];
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+        a[j] = scaled_codes(and_or<0x000f000f, 0x43004300>(words[step] >> 4 * j), zero[j & 1],
+                            scale[j & 1]);
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
+    }
+  }
+};
+
+/* One byte a code, row-major: lane t takes inputs 16 t .. 16 t + 15. */
+struct stream_bytes {
+  struct source {
+    const char *low;
+
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+      low = w.data + (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
+    }
+
+    __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
+                                         uint32_t to) const {
+      copy_16(to + 16 * lane, low + 64 * block);
+      copy_16(to + 512 + 16 * lane, low + 8ll * w.n_in + 64 * block);
+    }
+  };
+
+  struct fragment {
+    uint32_t low[4], high[4]; /* of rows g and g + 8 */
+
+    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
+      store_four(load_shared_16(from + 16 * lane), low);
+      store_four(load_shared_16(from + 512 + 16 * lane), high);
+    }
+  };
+
+  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
+    uint32_t from = rows + input_chunk(lane / 4, 2 * (lane % 4));
+    store_four(load_shared_16(from), x);
+    store_four(load_shared_16(from ^ 16), x + 4);
+  }
+};
+
+/* Int8 for bf16 activations. Beside the codes lie 16 words, one a row: the word
+   of the checkpoint's scales that holds the group's in its low or high half. */
+struct stream_int8 : stream_bytes {
+  typedef float sum;
+  static constexpr int n_bytes = 1024 + 64;
+  static constexpr stream_input input = stream_bf16;
+  static constexpr bool scaled = false;
+  static constexpr float unit = 1;
+
+  struct source : stream_bytes::source {
+    int64_t scale; /* of the row's first group */
+
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane)
+        : stream_bytes::source(w, tile, lane), scale((16ll * tile + lane % 16) * w.n_groups) {}
+
+    __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
+                                         uint32_t to) const {
+      stream_bytes::source::copy(w, block, lane, to);
+      copy_4_if(lane < 16, to + 1024 + 4 * lane, w.scale + (2 * (scale + group_of(w, block)) & ~3ll));
+    }
+  };
+
+  struct fragment : stream_bytes::fragment {
+    uint32_t scale[2];
+
+    __device__ __forceinline__ fragment(const stream_weight &w, int block, uint32_t from, int lane)
+        : stream_bytes::fragment(w, block, from, lane) {
+      int row = lane / 4;
+      uint32_t half = (row * w.n_groups + group_of(w, block)) & 1 ? 0x3232 : 0x1010;
+      scale[0] = __byte_perm(load_shared_4(from + 1024 + 4 * row), 0, half);
+      scale[1] = __byte_perm(load_shared_4(from + 1056 + 4 * row), 0, half);
+    }
+  };
+
+  /* Two bytes of w under 0x43: 128 + the low seven bits, or 256 + twice them
+     where the sign is set. So 128 + low bits, less 128 or 256, is the code. */
+  static __device__ __forceinline__ uint32_t dequantized(uint32_t w, int pair, uint32_t scale) {
+    uint32_t x = __byte_perm(w, 0x43434343, pair == 0 ? 0x4140 : 0x4342);
+    return scaled_codes(x & 0xff7fff7f, x & 0xff80ff80, scale);
+  }
+
+  template <int n>
+  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
+                                                  float (&sums)[n][4]) {
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+      uint32_t a[] = {dequantized(w.low[step], 0, w.scale[0]),
+                      dequantized(w.high[step], 0, w.scale[1]),
+                      dequantized(w.low[step], 1, w.scale[0]),
+                      dequantized(w.high[step], 1, w.scale[1])};
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
+    }
+  }
+};
+
+/* Int8 for activations quantized to int8: sums of products are exact. */
+struct stream_int8_int8 : stream_bytes {
+  typedef int sum;
+  static constexpr int n_bytes = 1024;
+  static constexpr stream_input input = stream_codes;
+  static constexpr bool scaled = true;
+  static constexpr float unit = 1;
+
+  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
+    uint32_t from = rows + input_chunk(lane / 4, 2 * (lane % 4));
+    uint2 first = load_shared_8(from), second = load_shared_8(from ^ 16);
+    x[0] = first.x;
+    x[1] = first.y;
+    x[2] = second.x;
+    x[3] = second.y;
+  }
+
+  template <int n>
+  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
+                                                  int (&sums)[n][4]) {
+#pragma unroll
+    for (int step = 0; step < 2; step++) {
+      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1],
+                      w.high[2 * step + 1]};
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        multiply_s8(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
+    }
+  }
+};
+
+/* E4M3 for activations quantized to E4M3: f16 holds both, and the matrix
+   instruction's products of f16 are exact. */
+struct stream_fp8_fp8 : stream_bytes {
+  typedef float sum;
+  static constexpr int n_bytes = 1024;
+  static constexpr stream_input input = stream_fp8;
+  static constexpr bool scaled = true;
+  static constexpr float unit = 256;
+
+  /* The bits of E4M3 read as f16 without another exponent: value / 256. */
+  static __device__ __forceinline__ uint32_t widened(uint32_t w, int pair) {
+    uint32_t x = __byte_perm(w, 0, pair == 0 ? 0x1404 : 0x3424);
+    return (x & 0x80008000) | (x >> 1 & 0x3f803f80);
+  }
+
+  template <int n>
+  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
+                                                  float (&sums)[n][4]) {
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+      uint32_t a[] = {widened(w.low[step], 0), widened(w.high[step], 0), widened(w.low[step], 1),
+                      widened(w.high[step], 1)};
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        multiply_f16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
+    }
+  }
+};
+
+/* Dense bf16, row-major: lane t takes inputs 8 t .. 8 t + 7 of each half. */
+struct stream_dense {
+  typedef float sum;
+  static constexpr int n_bytes = 2048;
+  static constexpr stream_input input = stream_bf16;
+  static constexpr bool scaled = false;
+  static constexpr float unit = 1;
+
+  struct source {
+    const char *low;
+
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+      low = w.data + 2 * (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
+    }
+
+    __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
+                                         uint32_t to) const {
+      const char *from = low + 128 * block, *below = from + 16ll * w.n_in;
+      copy_16(to + 16 * lane, from);
+      copy_16(to + 512 + 16 * lane, from + 64);
+      copy_16(to + 1024 + 16 * lane, below);
+      copy_16(to + 1536 + 16 * lane, below + 64);
+    }
+  };
+
+  struct fragment {
+    uint32_t low[8], high[8]; /* of rows g and g + 8 */
+
+    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
+      store_four(load_shared_16(from + 16 * lane), low);
+      store_four(load_shared_16(from + 512 + 16 * lane), low + 4);
+      store_four(load_shared_16(from + 1024 + 16 * lane), high);
+      store_four(load_shared_16(from + 1536 + 16 * lane), high + 4);
+    }
+  };
+
+  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
+    uint32_t from = rows + input_chunk(lane / 4, lane % 4);
+    store_four(load_shared_16(from), x);
+    store_four(load_shared_16(from ^ 64), x + 4);
+  }
+
+  template <int n>
+  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
+                                                  float (&sums)[n][4]) {
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1],
+                      w.high[2 * step + 1]};
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
+    }
+  }
+};
+
+#endif

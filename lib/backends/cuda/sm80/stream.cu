@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/cuda/sm80/stream.h"
+
+#include "backends/cuda/common/stream_launch.cuh"
+
+namespace {
+struct sm80;
+}
+
+int sm80_stream_takes(const cuda_product *product) {
+  return stream_takes<stream_tuning>(product);
+}
+
+size_t sm80_stream_scratch(const cuda_product *, int) { return 0; }
+
+cudaError_t sm80_stream(const cuda_launch *launch, const cuda_product *product) {
+  return stream_run<sm80, stream_tuning>(launch, product);
+}
