@@ -8,6 +8,36 @@ nodist_cdef_DATA = bindings/llq.cdef
 CLEANFILES += bindings/llq.cdef
 EXTRA_DIST += bindings/declarations.awk bindings/unwrapped.txt
 
+python_files = \
+	bindings/python/MANIFEST.in \
+	bindings/python/README.md \
+	bindings/python/llq_build.py \
+	bindings/python/pyproject.toml \
+	bindings/python/setup.py \
+	bindings/python/llq/__init__.py \
+	bindings/python/llq/_llq.pyi \
+	bindings/python/llq/_native.py \
+	bindings/python/llq/device.py \
+	bindings/python/llq/errors.py \
+	bindings/python/llq/evaluator.py \
+	bindings/python/llq/generator.py \
+	bindings/python/llq/model.py \
+	bindings/python/llq/plots.py \
+	bindings/python/llq/progress.py \
+	bindings/python/llq/py.typed \
+	bindings/python/llq/results.py \
+	bindings/python/llq/tokenizer.py \
+	bindings/python/notebooks/1-first-trade-off.ipynb \
+	bindings/python/notebooks/2-your-model-and-calibration.ipynb \
+	bindings/python/notebooks/3-hardware-comparison.ipynb \
+	bindings/python/tests/conftest.py \
+	bindings/python/tests/test_objects.py \
+	bindings/python/tests/test_package.py \
+	bindings/python/tests/test_results.py \
+	bindings/python/tests/test_text.py \
+	bindings/python/tests/user_script.py
+EXTRA_DIST += $(python_files)
+
 bindings/llq.cdef: $(llqinclude_HEADERS) $(top_srcdir)/bindings/declarations.awk
 	$(AM_V_GEN)$(MKDIR_P) bindings
 	$(AM_V_at)$(AWK) -f $(top_srcdir)/bindings/declarations.awk \

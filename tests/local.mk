@@ -88,7 +88,8 @@ script_tests = \
 	tests/oracle_tokenizer.py \
 	tests/test_command.sh \
 	tests/test_declarations.sh \
-	tests/test_micro.py
+	tests/test_micro.py \
+	tests/test_python.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK
