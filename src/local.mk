@@ -4,6 +4,7 @@ llq_SOURCES = \
 	src/arguments.c src/arguments.h \
 	src/command.c src/command.h \
 	src/comparison.c \
+	src/convert.c \
 	src/evaluate.c src/evaluate.h \
 	src/generate.c \
 	src/inspect.c \

@@ -23,6 +23,8 @@ static const struct command commands[] = {
     {"generate", "MODEL", "Continue a prompt.", run_generate},
     {"quantize", "MODEL OUT", "Quantize a model and save it as a directory.",
      run_quantize},
+    {"convert", "MODEL OUT", "Save a model in another checkpoint format.",
+     run_convert},
     {"perplexity", "MODEL",
      "Measure how well a model predicts a text, alone or against another.",
      run_perplexity},

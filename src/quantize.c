@@ -142,7 +142,7 @@ int run_quantize(const struct command *command, int argc, char **argv) {
       {"compute", OPTION_TEXT, &quantizer.compute, "TYPE",
        "activations of calibration: bf16 (default) or f32"},
       {"format", OPTION_TEXT, &request.format, "F",
-       "compressed-tensors (default)"},
+       "compressed-tensors (default), gptq or awq"},
       COMMON_OPTIONS(common),
       {NULL, OPTION_FLAG, NULL, NULL, NULL}};
   int exit_status = arguments_parse(command, options, argc, argv, operands, 2);

@@ -11,6 +11,7 @@ tests_of_internals = \
 	tests/test_checkpoint \
 	tests/test_compare \
 	tests/test_evaluator \
+	tests/test_formats \
 	tests/test_forward \
 	tests/test_generator \
 	tests/test_generator_failures \
@@ -80,6 +81,7 @@ tests_support_statistics_values_LDADD = libllqi.la
 script_tests = \
 	tests/house.sh \
 	tests/oracle_checkpoint.py \
+	tests/oracle_formats.py \
 	tests/oracle_forward.py \
 	tests/oracle_generator.py \
 	tests/oracle_quantizer.py \
@@ -120,6 +122,8 @@ tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_test_save_SOURCES = tests/test_save.c \
+	tests/support/quantized.c tests/support/quantized.h
+tests_test_formats_SOURCES = tests/test_formats.c \
 	tests/support/quantized.c tests/support/quantized.h
 tests_test_operations_SOURCES = tests/test_operations.c \
 	tests/support/guarded.c tests/support/guarded.h

@@ -111,7 +111,9 @@ START_TEST(a_model_as_wide_as_a_group_has_one_group) {
   llq_model *model = quantized_base(128);
   quantized_set_all(model, &kind);
   json_t *config;
-  ck_assert_llq_ok(llqi_config_json(model, &config));
+  struct llqi_layout_plan plan;
+  llqi_layout_plan(model, LLQI_LAYOUT_COMPRESSED, &plan);
+  ck_assert_llq_ok(llqi_config_json(model, &plan, &config));
   const json_t *groups = json_object_get(
       json_object_get(config, "quantization_config"), "config_groups");
   ck_assert_uint_eq(json_object_size(groups), 1);
@@ -277,8 +279,8 @@ static const struct {
 } spoilt[] = {
     {{NULL},
      "quant_method",
-     "\"gptq\"",
-     "quant_method \"gptq\"",
+     "\"hqq\"",
+     "quant_method \"hqq\"",
      LLQ_ERROR_UNSUPPORTED},
     {{NULL},
      "quantization_status",
@@ -310,7 +312,7 @@ static const struct {
     {{NULL},
      "ignore",
      "[\"re:(\"]",
-     "\"re:(\" is no regular expression",
+     "\"(\" is no regular expression",
      LLQ_ERROR_FORMAT},
     {{NULL},
      "ignore",

@@ -89,11 +89,27 @@ LLQ_API int llq_model_tokenizer(llq_model *model, const llq_tokenizer **out);
  *  written beside and renamed, config.json last: a directory that has one is
  *  whole.
  *  @param directory  made if absent; must hold no other model
- *  @param format     "compressed-tensors"; NULL means that
- *  @return #LLQ_OK; #LLQ_ERROR_IO; #LLQ_ERROR_UNSUPPORTED if the format cannot
- *          hold the model; #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_MEMORY. */
+ *  @param format     "compressed-tensors", "gptq", "awq", or "safetensors" for
+ *                    values instead of codes; NULL: compressed-tensors
+ *  @return #LLQ_OK; #LLQ_ERROR_IO; #LLQ_ERROR_UNSUPPORTED, naming the linear and
+ *          what would be lost, if the format cannot say all that the model has;
+ *          #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_MEMORY. */
 LLQ_API int llq_model_save(const llq_model *model, const char *directory,
                            const char *format);
+
+/** How to save a model. */
+typedef struct llq_save_options {
+  size_t struct_size; /**< sizeof(llq_save_options) */
+  const char *format; /**< as for llq_model_save() */
+  int32_t lossy;      /**< 1: what the format cannot say may be lost: scales are
+                           rounded; linears whose codes do not fit become the
+                           values that they mean; inputs stay unquantized */
+  int32_t reserved;
+} llq_save_options;
+
+/** llq_model_save() with options; NULL = defaults. */
+LLQ_API int llq_model_save_as(const llq_model *model, const char *directory,
+                              const llq_save_options *options);
 
 /** The bytes a model's weights would take in a scheme.
  *  @param scheme      "bf16", "w8a8-fp", "w8a8-int", "w4a16-int", "w8a16-int"
@@ -105,6 +121,7 @@ LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
 
 /* ffi:end */
 
+#define LLQ_SAVE_OPTIONS_INIT {sizeof(llq_save_options), NULL, 0, 0}
 #define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
 #define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \
                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

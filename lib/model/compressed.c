@@ -21,24 +21,13 @@ static int64_t n_words(int64_t n, int64_t a_word) {
   return (n + a_word - 1) / a_word;
 }
 
-static int load_typed(const struct linear *l, const char *suffix, int dtype,
-                      int n_dims, const int64_t *shape,
-                      struct llqi_tensor *out) {
-  LLQ_TRY(llqi_load_part(l->model, l->module, suffix, n_dims, shape, out));
-  if (out->dtype == dtype)
-    return LLQ_OK;
-  return llqi_fail(LLQ_ERROR_FORMAT, "%s: %s: dtype %s, expected %s",
-                   out->where, out->name, llqi_dtype_name(out->dtype),
-                   llqi_dtype_name(dtype));
-}
-
 /* Codes as they are used: a byte each. */
 static int load_plain(const struct linear *l) {
   llq_weight *w = l->weight;
   struct llqi_tensor tensor;
   const int dtype = w->format == LLQ_WEIGHT_FP8 ? LLQ_F8_E4M3 : LLQ_I8;
-  LLQ_TRY(load_typed(l, "weight", dtype, 2, (int64_t[]){w->n_out, w->n_in},
-                     &tensor));
+  LLQ_TRY(llqi_load_typed(l->model, l->module, "weight", dtype, 2,
+                          (int64_t[]){w->n_out, w->n_in}, &tensor));
   w->data = tensor.data;
   return LLQ_OK;
 }
@@ -46,7 +35,8 @@ static int load_plain(const struct linear *l) {
 /* The shape is stored because padding could hide it. */
 static int check_packed_shape(const struct linear *l) {
   struct llqi_tensor tensor;
-  LLQ_TRY(load_typed(l, "weight_shape", LLQ_I64, 1, (int64_t[]){2}, &tensor));
+  LLQ_TRY(llqi_load_typed(l->model, l->module, "weight_shape", LLQ_I64, 1,
+                          (int64_t[]){2}, &tensor));
   const int64_t *shape = tensor.data;
   if (shape[0] == l->weight->n_out && shape[1] == l->weight->n_in)
     return LLQ_OK;
@@ -63,8 +53,8 @@ static int load_nibbles(const struct linear *l) {
     return llqi_fail(LLQ_ERROR_UNSUPPORTED,
                      "%s: %lld inputs of 4 bits do not fill 32-bit words",
                      l->module, (long long)w->n_in);
-  LLQ_TRY(load_typed(l, "weight_packed", LLQ_I32, 2,
-                     (int64_t[]){w->n_out, w->n_in / NIBBLES}, &tensor));
+  LLQ_TRY(llqi_load_typed(l->model, l->module, "weight_packed", LLQ_I32, 2,
+                          (int64_t[]){w->n_out, w->n_in / NIBBLES}, &tensor));
   w->data = tensor.data;
   return check_packed_shape(l);
 }
@@ -74,8 +64,8 @@ static int load_packed_bytes(const struct linear *l) {
   llq_weight *w = l->weight;
   struct llqi_tensor tensor;
   const int64_t row = n_words(w->n_in, BYTES) * BYTES;
-  LLQ_TRY(load_typed(l, "weight_packed", LLQ_I32, 2,
-                     (int64_t[]){w->n_out, row / BYTES}, &tensor));
+  LLQ_TRY(llqi_load_typed(l->model, l->module, "weight_packed", LLQ_I32, 2,
+                          (int64_t[]){w->n_out, row / BYTES}, &tensor));
   LLQ_TRY(check_packed_shape(l));
   uint8_t *codes = llqi_alloc_aligned((size_t)w->n_out, (size_t)w->n_in);
   if (codes == NULL)
@@ -105,9 +95,9 @@ static int load_zeros(const struct linear *l) {
   llq_weight *w = l->weight;
   const int64_t n_groups = llqi_weight_n_groups(w);
   struct llqi_tensor tensor;
-  LLQ_TRY(load_typed(l, "weight_zero_point", LLQ_I32, 2,
-                     (int64_t[]){n_words(w->n_out, NIBBLES), n_groups},
-                     &tensor));
+  LLQ_TRY(llqi_load_typed(l->model, l->module, "weight_zero_point", LLQ_I32, 2,
+                          (int64_t[]){n_words(w->n_out, NIBBLES), n_groups},
+                          &tensor));
   int8_t *zeros = llqi_alloc_aligned((size_t)w->n_out, (size_t)n_groups);
   if (zeros == NULL)
     return LLQ_ERROR_MEMORY;
@@ -122,27 +112,10 @@ static int load_zeros(const struct linear *l) {
   return llqi_model_own(l->model, zeros);
 }
 
-/* Activation order: the group of each input. Old files have -1 throughout
-   where there is none. */
 static int load_group_index(const struct linear *l) {
-  llq_weight *w = l->weight;
-  struct llqi_tensor tensor;
   if (!llqi_has_part(l->model, l->module, "weight_g_idx"))
     return LLQ_OK;
-  LLQ_TRY(
-      load_typed(l, "weight_g_idx", LLQ_I32, 1, (int64_t[]){w->n_in}, &tensor));
-  const int32_t *index = tensor.data;
-  int is_unused = 1;
-  for (int64_t i = 0; i < w->n_in && is_unused; i++)
-    is_unused = index[i] == -1;
-  for (int64_t i = 0; i < w->n_in && !is_unused; i++)
-    if (index[i] < 0 || index[i] >= llqi_weight_n_groups(w))
-      return llqi_fail(LLQ_ERROR_FORMAT,
-                       "%s: %s: group %d of input %lld, expected 0 to %lld",
-                       tensor.where, tensor.name, (int)index[i], (long long)i,
-                       (long long)llqi_weight_n_groups(w) - 1);
-  w->group_index = is_unused ? NULL : index;
-  return LLQ_OK;
+  return llqi_load_group_index(l->model, l->module, "weight_g_idx", l->weight);
 }
 
 int llqi_load_compressed(llq_model *model, const struct llqi_stored *stored,

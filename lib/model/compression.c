@@ -204,13 +204,7 @@ static int check_groups(const json_t *json, const char *where) {
 }
 
 int llqi_compression_check(const json_t *json, const char *where) {
-  const char *method = "", *status = "compressed";
-  LLQ_TRY(llqi_json_string(json, where, "quant_method", &method));
-  if (!is(method, "compressed-tensors"))
-    return llqi_fail(LLQ_ERROR_UNSUPPORTED,
-                     "%s: quant_method \"%.60s\" is not supported, only "
-                     "compressed-tensors",
-                     where, method);
+  const char *status = "compressed";
   LLQ_TRY(llqi_json_string_or(json, where, "quantization_status", &status));
   if (!is(status, "compressed"))
     return refuse(where, "quantization_status", status);

@@ -22,6 +22,16 @@ int llqi_load_part(const llq_model *model, const char *prefix,
                    const char *suffix, int n_dims, const int64_t *shape,
                    struct llqi_tensor *out);
 
+/* The same, of exactly this type. */
+int llqi_load_typed(const llq_model *model, const char *prefix,
+                    const char *suffix, int dtype, int n_dims,
+                    const int64_t *shape, struct llqi_tensor *out);
+
+/* Sets a weight's group_index from a tensor of the group of each input: for
+   activation order. Old files have -1 throughout where there is none. */
+int llqi_load_group_index(const llq_model *model, const char *prefix,
+                          const char *suffix, llq_weight *weight);
+
 /* 1 if there is a tensor "<prefix>.<suffix>". */
 int llqi_has_part(const llq_model *model, const char *prefix,
                   const char *suffix);

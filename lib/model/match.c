@@ -35,13 +35,13 @@ static int run(const char *where, const char *pattern, const char *module,
   if (found == PCRE2_ERROR_NOMEMORY)
     return LLQ_ERROR_MEMORY;
   if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-    return llqi_fail(LLQ_ERROR_FORMAT, "%s: cannot match \"re:%.100s\"", where,
+    return llqi_fail(LLQ_ERROR_FORMAT, "%s: cannot match \"%.100s\"", where,
                      pattern);
   return found >= 0;
 }
 
-/* 1, 0, or an error. */
-static int matches(const char *where, const char *pattern, const char *module) {
+int llqi_match_pattern(const char *where, const char *pattern,
+                       const char *module) {
   pcre2_general_context *memory =
       pcre2_general_context_create(allocate, release, NULL);
   if (memory == NULL)
@@ -59,8 +59,8 @@ static int matches(const char *where, const char *pattern, const char *module) {
     result = llqi_fail(LLQ_ERROR_MEMORY, "%s: out of memory", where);
   else
     result =
-        llqi_fail(LLQ_ERROR_FORMAT,
-                  "%s: \"re:%.100s\" is no regular expression", where, pattern);
+        llqi_fail(LLQ_ERROR_FORMAT, "%s: \"%.100s\" is no regular expression",
+                  where, pattern);
   pcre2_code_free(code);
   pcre2_compile_context_free(context);
   pcre2_general_context_free(memory);
@@ -71,7 +71,7 @@ static int match_target(const char *where, const char *target,
                         const char *module, enum llqi_match *match) {
   *match = LLQI_MATCH_NONE;
   if (strncmp(target, "re:", 3) == 0) {
-    int found = matches(where, target + 3, module);
+    int found = llqi_match_pattern(where, target + 3, module);
     LLQ_TRY(found);
     if (found)
       *match = LLQI_MATCH_REGEX;

@@ -21,4 +21,9 @@ int llqi_match_targets(const char *where, const json_t *targets,
                        const char *module, enum llqi_match *match,
                        const char **target);
 
+/* Whether a regular expression matches a module's name from its beginning: 1,
+   0, or an error. */
+int llqi_match_pattern(const char *where, const char *pattern,
+                       const char *module);
+
 #endif

@@ -3,20 +3,19 @@
 #ifndef LLQI_MODEL_PARTS_H
 #define LLQI_MODEL_PARTS_H
 
+#include "model/layout.h"
 #include "model/model.h"
 
-/* Where a part's bytes come from. */
-enum llqi_part_source {
-  LLQI_PART_DATA,         /* `tensor.data`, as it is */
-  LLQI_PART_PACKED_BYTES, /* the weight's int8 codes, + 128, in words */
-  LLQI_PART_PACKED_ZEROS, /* the weight's zero points, eight outputs a word */
-  LLQI_PART_SHAPE         /* the weight's n_out and n_in */
-};
+struct llqi_part;
+
+/* Makes rows `first` to first + n - 1 of a part's stored shape. */
+typedef int llqi_part_rows(const struct llqi_part *part, int64_t first,
+                           int64_t n, void *rows);
 
 struct llqi_part {
   struct llqi_tensor tensor; /* its name is the part's own */
-  enum llqi_part_source source;
   const llq_weight *weight;
+  llqi_part_rows *rows; /* NULL: the bytes are `tensor.data` */
 };
 
 struct llqi_parts {
@@ -24,10 +23,31 @@ struct llqi_parts {
   size_t n, capacity;
 };
 
-/* Lists what a model is written as: names, types, shapes and sizes of
-   Hugging Face's layout and compressed-tensors. */
-int llqi_parts_list(const llq_model *model, struct llqi_parts *out);
+/* Lists what a model is written as in a layout: names, types, shapes and sizes
+   as in Hugging Face's. */
+int llqi_parts_list(const llq_model *model, const struct llqi_layout_plan *plan,
+                    struct llqi_parts *out);
 void llqi_parts_free(struct llqi_parts *parts);
+
+/* For those who list a kind of weight: adds a part of this type and shape;
+   one dimension if cols is 0. */
+int llqi_parts_add(struct llqi_parts *parts, const char *module,
+                   const char *suffix, int dtype, int64_t rows, int64_t cols,
+                   const void *data);
+int llqi_parts_add_rows(struct llqi_parts *parts, const char *module,
+                        const char *suffix, int dtype, int64_t n_rows,
+                        int64_t n_cols, const llq_weight *weight,
+                        llqi_part_rows *rows);
+
+/* A quantized weight's parts, as compressed-tensors, GPTQ or AWQ has them. */
+int llqi_parts_add_compressed(struct llqi_parts *parts, const char *module,
+                              const llq_weight *weight);
+int llqi_parts_add_gptq(struct llqi_parts *parts, const char *module,
+                        const struct llqi_layout_plan *plan,
+                        const llq_weight *weight);
+int llqi_parts_add_awq(struct llqi_parts *parts, const char *module,
+                       const struct llqi_layout_plan *plan,
+                       const llq_weight *weight);
 
 /* Writes a part's bytes. */
 int llqi_part_write(const struct llqi_part *part, struct llqi_writer *writer);

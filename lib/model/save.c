@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "checkpoint/safetensors_write.h"
@@ -192,14 +193,14 @@ static int prepare(const struct saving *s) {
   return LLQ_OK;
 }
 
-int llqi_model_save(const llq_model *model, const char *directory,
-                    uint64_t shard_bytes) {
+static int save(const llq_model *model, const char *directory,
+                const struct llqi_layout_plan *plan, uint64_t shard_bytes) {
   struct saving s = {.directory = directory};
   json_t *config = NULL;
-  LLQ_TRY(llqi_config_json(model, &config));
+  LLQ_TRY(llqi_config_json(model, plan, &config));
   int status = prepare(&s);
   if (status >= 0)
-    status = llqi_parts_list(model, &s.parts);
+    status = llqi_parts_list(model, plan, &s.parts);
   if (status >= 0)
     status = write_weights(&s, shard_bytes);
   if (status >= 0)
@@ -212,12 +213,36 @@ int llqi_model_save(const llq_model *model, const char *directory,
   return status;
 }
 
-int llq_model_save(const llq_model *model, const char *directory,
-                   const char *format) {
+int llqi_model_save(const llq_model *model, const char *directory,
+                    uint64_t shard_bytes) {
+  struct llqi_layout_plan plan;
+  llqi_layout_plan(model, LLQI_LAYOUT_COMPRESSED, &plan);
+  return save(model, directory, &plan, shard_bytes);
+}
+
+int llq_model_save_as(const llq_model *model, const char *directory,
+                      const llq_save_options *options) {
   llqi_error_clear();
   LLQ_REQUIRE(model != NULL && directory != NULL,
               "llq_model_save: model and directory must not be NULL");
-  LLQ_REQUIRE(format == NULL || strcmp(format, "compressed-tensors") == 0,
-              "format \"%.60s\", expected compressed-tensors", format);
-  return llqi_model_save(model, directory, SHARD_BYTES);
+  llq_save_options ours;
+  LLQ_TRY(llqi_options_copy(&ours, sizeof ours, options, "llq_save_options"));
+  const char *format = ours.format != NULL ? ours.format : "compressed-tensors";
+  const enum llqi_layout layout = llqi_layout_find(format);
+  LLQ_REQUIRE(layout != LLQI_LAYOUT_NONE,
+              "format \"%.60s\", expected compressed-tensors, gptq, awq or "
+              "safetensors",
+              format);
+  struct llqi_layout_plan plan;
+  llqi_layout_plan(model, layout, &plan);
+  if (!ours.lossy)
+    LLQ_TRY(llqi_layout_check(model, &plan));
+  return save(model, directory, &plan, SHARD_BYTES);
+}
+
+int llq_model_save(const llq_model *model, const char *directory,
+                   const char *format) {
+  llq_save_options options = LLQ_SAVE_OPTIONS_INIT;
+  options.format = format;
+  return llq_model_save_as(model, directory, &options);
 }

@@ -147,27 +147,47 @@ static json_t *quantization_json(const struct groups *groups) {
                    "global_compression_ratio");
 }
 
-static int set_quantization(json_t *config, const llq_model *model) {
+static int compressed_json(const llq_model *model, json_t **out) {
   struct groups groups = {.owner = json_array(),
                           .ignore = json_pack("[s]", "lm_head")};
   int status = groups.owner != NULL && groups.ignore != NULL
                    ? sort_all(&groups, model)
                    : no_memory();
   if (status >= 0 && groups.n > 0 &&
-      json_object_set_new(config, "quantization_config",
-                          quantization_json(&groups)) < 0)
+      (*out = quantization_json(&groups)) == NULL)
     status = no_memory();
   json_decref(groups.owner);
   json_decref(groups.ignore);
   return status;
 }
 
-int llqi_config_json(const llq_model *model, json_t **out) {
+/* NULL where nothing is stored as codes. */
+static int quantization_of(const llq_model *model,
+                           const struct llqi_layout_plan *plan, json_t **out) {
+  *out = NULL;
+  switch (plan->layout) {
+  case LLQI_LAYOUT_COMPRESSED:
+    return compressed_json(model, out);
+  case LLQI_LAYOUT_GPTQ:
+    return plan->bits != 0 ? llqi_gptq_json(model, plan, out) : LLQ_OK;
+  case LLQI_LAYOUT_AWQ:
+    return plan->bits != 0 ? llqi_awq_json(model, plan, out) : LLQ_OK;
+  default:
+    return LLQ_OK;
+  }
+}
+
+int llqi_config_json(const llq_model *model,
+                     const struct llqi_layout_plan *plan, json_t **out) {
+  json_t *quantization;
   *out = json_deep_copy(model->config.json);
   if (*out == NULL)
     return no_memory();
   json_object_del(*out, "quantization_config");
-  int status = set_quantization(*out, model);
+  int status = quantization_of(model, plan, &quantization);
+  if (status >= 0 && quantization != NULL &&
+      json_object_set_new(*out, "quantization_config", quantization) < 0)
+    status = no_memory();
   if (status < 0) {
     json_decref(*out);
     *out = NULL;
