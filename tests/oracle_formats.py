@@ -164,9 +164,10 @@ def theirs_gptq(tag, bits):
     if version == 1:  # what its loader does
         module.qzeros.data += 0x11111111 if bits == 4 else 0x01010101
     values = module.dequantize_weight().T.float().numpy()
-    wanted = torch.tensor(gptq_values(tensors, LAYER, bits, version))
-    wanted = wanted.to(tensors[f"{LAYER}.scales"].dtype).float().numpy()
-    tap.check(np.array_equal(values, wanted), f"GPTQModel dequantizes {tag} alike")
+    wanted = gptq_values(tensors, LAYER, bits, version)
+    error = np.abs(values - wanted) / np.maximum(np.abs(wanted), 1e-9)
+    tap.check(error.max() <= 2 ** -8, f"GPTQModel dequantizes {tag} alike but for rounding",
+              error.max())
 
 
 def theirs_awq(tag):
