@@ -159,7 +159,7 @@ def theirs_gptq(tag, bits):
                       desc_act=False, in_features=n_in, out_features=n_out, bias=False,
                       pack_dtype=torch.int32, register_buffers=True)
     for part in ("qweight", "qzeros", "scales", "g_idx"):
-        getattr(module, part).data = tensors[f"{LAYER}.{part}"]
+        getattr(module, part).data = tensors[f"{LAYER}.{part}"].clone()
     version = 2 if quantization["checkpoint_format"] == "gptq_v2" else 1
     if version == 1:  # what its loader does
         module.qzeros.data += 0x11111111 if bits == 4 else 0x01010101
