@@ -43,3 +43,28 @@ bindings/llq.cdef: $(llqinclude_HEADERS) $(top_srcdir)/bindings/declarations.awk
 	$(AM_V_at)$(AWK) -f $(top_srcdir)/bindings/declarations.awk \
 	  $(top_srcdir)/include/llq/llq.h > $@.tmp
 	$(AM_V_at)mv $@.tmp $@
+
+# The Lua module: the same text between brackets that no comment can end.
+luadir = $(datadir)/lua/5.1/llq
+dist_lua_DATA = \
+	bindings/lua/llq/evaluator.lua \
+	bindings/lua/llq/generator.lua \
+	bindings/lua/llq/init.lua \
+	bindings/lua/llq/json.lua \
+	bindings/lua/llq/model.lua \
+	bindings/lua/llq/native.lua
+nodist_lua_DATA = bindings/lua/llq/cdef.lua
+CLEANFILES += bindings/lua/llq/cdef.lua
+EXTRA_DIST += \
+	bindings/lua/Makefile \
+	bindings/lua/README.md \
+	bindings/lua/llq-scm-1.rockspec \
+	bindings/lua/scripts/overnight.lua \
+	bindings/lua/scripts/plot.lua \
+	bindings/lua/tests/run.lua \
+	bindings/lua/tests/unit.lua
+
+bindings/lua/llq/cdef.lua: bindings/llq.cdef
+	$(AM_V_GEN)$(MKDIR_P) $(@D)
+	$(AM_V_at){ echo 'return [=['; cat bindings/llq.cdef; echo ']=]'; } > $@.tmp
+	$(AM_V_at)mv $@.tmp $@
