@@ -96,8 +96,10 @@ function Model:source()
   return ffi.string(C.llq_model_source(self:open()))
 end
 
-function Model:save(directory, format)
-  check(C.llq_model_save(self:open(), directory, format))
+-- save("OUT"), save("OUT", {format = "gptq", lossy = true})
+function Model:save(directory, options)
+  check(C.llq_model_save_as(self:open(), directory,
+                            native.fill("llq_save_options", options, {})))
 end
 
 function Model:bytes_in(scheme, group_size)

@@ -166,6 +166,10 @@ function text.test_quantizing()
   equals(int4:info().n_weight_bytes, model:bytes_in "w4a16-int")
   int4:save(scratch .. "/saved")
   equals(llq.model(scratch .. "/saved"):info(), int4:info())
+  int4:save(scratch .. "/gptq", {format = "gptq", lossy = true})
+  equals(llq.model(scratch .. "/gptq"):info().scheme, "w4a16-int")
+  contains(raised(int4.save, int4, scratch .. "/odd", {format = "odd"}).message,
+           "odd")
 end
 
 function text.test_calibration()

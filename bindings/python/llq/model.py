@@ -98,7 +98,8 @@ class Model(Handle):
         with self._lock:
             return Tokenizer._of_model(self._open())
 
-    def save(self, directory: Path, format: str | None = None) -> None:
+    def save(self, directory: Path, format: str | None = None,
+             **options: Option) -> None:
         """Writes a directory in Hugging Face layout; it must hold no model.
 
         Parameters
@@ -106,10 +107,13 @@ class Model(Handle):
         directory : path
             Made if absent.
         format : str, optional
-            ``"compressed-tensors"`` by default.
+            ``"compressed-tensors"`` (the default), ``"gptq"``, ``"awq"``, or
+            ``"safetensors"`` for values instead of codes.
+        **options
+            Any further field of ``llq_save_options``, such as ``lossy``.
         """
-        check(lib.llq_model_save(self._open(), path(directory),
-                                 ffi.NULL if format is None else format.encode()))
+        struct, _kept = fill("llq_save_options", format=format, **options)
+        check(lib.llq_model_save_as(self._open(), path(directory), struct))
 
     def bytes_in(self, scheme: str, group_size: int = 0) -> int:
         """The bytes that the weights would take in a scheme."""

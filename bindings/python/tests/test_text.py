@@ -129,6 +129,9 @@ def test_quantizing_shrinks_and_saves(model, int4, tmp_path):
     int4.save(tmp_path / "saved")
     with llq.Model(tmp_path / "saved") as again:
         assert again.info == int4.info
+    int4.save(tmp_path / "gptq", "gptq", lossy=True)
+    with llq.Model(tmp_path / "gptq") as again:
+        assert again.info.scheme == "w4a16-int"
     assert "w4a16-int" in int4._repr_html_()
 
 
