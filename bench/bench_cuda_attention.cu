@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CUDA tables' attention: held against double precision and against itself
    under every way to batch and chunk, then timed beside the bytes it reads.
-   bench_cuda_attention [check|time] */
+   bench_cuda_attention [quick|check|time]; quick is for compute-sanitizer */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,110 +33,9 @@ static const struct {
 #ifdef BENCH_VARIANTS
 #include BENCH_VARIANTS
 #endif
-    {"sm80", sm80_attend},
-    {"sm90", sm90_attend}};
+    {"sm80", sm80_attend}, {"sm90", sm90_attend}};
 
-struct shape {
-  int d, n_heads, n_kv, page_size;
-  int width() const {
-    return (n_heads + 2 * n_kv) * d;
-  }
-};
-
-/* Device memory that frees itself. */
-template <typename T> struct device_array {
-  T *data = nullptr;
-  size_t n;
-  explicit device_array(size_t n) : n(n) {
-    CHECK(cudaMallocAsync(&data, std::max<size_t>(n, 1) * sizeof(T), 0));
-  }
-  explicit device_array(const std::vector<T> &from) : device_array(from.size()) {
-    CHECK(cudaMemcpy(data, from.data(), n * sizeof(T), cudaMemcpyHostToDevice));
-  }
-  device_array(const device_array &) = delete;
-  ~device_array() {
-    cudaFreeAsync(data, 0);
-  }
-  std::vector<T> download() const {
-    std::vector<T> to(n);
-    CHECK(cudaMemcpy(to.data(), data, n * sizeof(T), cudaMemcpyDeviceToHost));
-    return to;
-  }
-};
-
-/* Sequences whose tokens' q, k and v are known beforehand. */
-struct world {
-  shape s;
-  std::vector<int> lengths, first_page, first_token;
-  std::vector<int32_t> pages;
-  std::vector<bf16> qkv; /* [tokens, width] */
-  std::vector<float> cos_sin;
-  int n_pages = 0, n_tokens = 0;
-};
-
-static bf16 not_a_number() {
-  return __ushort_as_bfloat16(0x7fff);
-}
-
-static world make_world(const shape &s, const std::vector<int> &lengths, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  world w = {s, lengths, {}, {}, {}, {}, {}};
-  for (int length : lengths) {
-    w.first_page.push_back(static_cast<int>(w.pages.size()));
-    w.first_token.push_back(w.n_tokens);
-    w.n_tokens += length;
-    for (int i = 0; i * s.page_size < length; i++)
-      w.pages.push_back(w.n_pages++);
-  }
-  std::shuffle(w.pages.begin(), w.pages.end(), random);
-  w.qkv.resize(static_cast<size_t>(w.n_tokens) * s.width());
-  for (auto &x : w.qkv)
-    x = __float2bfloat16(1.5f * normal(random));
-  int longest = *std::max_element(lengths.begin(), lengths.end());
-  for (int p = 0; p < longest; p++)
-    for (int i = 0; i < s.d; i++) {
-      double angle = p * pow(10000, -2.0 * (i % (s.d / 2)) / s.d);
-      w.cos_sin.push_back(static_cast<float>(i < s.d / 2 ? cos(angle) : sin(angle)));
-    }
-  return w;
-}
-
-/* A cache full of what must never be seen. */
-struct cache_memory {
-  device_array<bf16> keys, values;
-  explicit cache_memory(const world &w, bf16 fill)
-      : keys(std::vector<bf16>(size_of(w), fill)), values(std::vector<bf16>(size_of(w), fill)) {
-  }
-  static size_t size_of(const world &w) {
-    return static_cast<size_t>(w.n_pages) * w.s.page_size * w.s.n_kv * w.s.d;
-  }
-  cuda_cache view(const world &w) const {
-    return {keys.data, values.data, LLQ_BF16, w.s.page_size, w.s.n_kv, w.s.d};
-  }
-};
-
-static float turned(const bf16 *head, const float *table, int i, int d) {
-  int half = d / 2;
-  float a = __bfloat162float(head[i % half]), b = __bfloat162float(head[i % half + half]);
-  volatile float x = (i < half ? a : b) * table[i % half], y = (i < half ? b : a) * table[half + i % half];
-  return __bfloat162float(__float2bfloat16(i < half ? x - y : x + y));
-}
-
-/* The tokens of all sequences with q and k turned. */
-static std::vector<bf16> turn(const world &w) {
-  std::vector<bf16> turned_qkv = w.qkv;
-  const shape &s = w.s;
-  for (size_t i = 0; i < w.lengths.size(); i++)
-    for (int p = 0; p < w.lengths[i]; p++) {
-      size_t row = static_cast<size_t>(w.first_token[i] + p) * s.width();
-      for (int h = 0; h < s.n_heads + s.n_kv; h++)
-        for (int e = 0; e < s.d; e++)
-          turned_qkv[row + h * s.d + e] =
-              __float2bfloat16(turned(&w.qkv[row + h * s.d], &w.cos_sin[p * s.d], e, s.d));
-    }
-  return turned_qkv;
-}
+#include "bench_cuda_attention_world.h"
 
 /* One warp for a (token, head): out is the exact sum, bound the sum of absolute
    values. */
@@ -214,7 +113,8 @@ static void step(const world &w, attend_function attend, const cuda_cache &cache
     segments.push_back({static_cast<int32_t>(rows.size()), p.n, p.first, w.first_page[p.sequence]});
     for (int i = 0; i < p.n; i++)
       rows.push_back({w.first_page[p.sequence], p.first + i});
-    auto from = w.qkv.begin() + static_cast<int64_t>(w.first_token[p.sequence] + p.first) * w.s.width();
+    int64_t first = w.first_token[p.sequence] + p.first;
+    auto from = w.qkv.begin() + first * w.s.width();
     qkv.insert(qkv.end(), from, from + static_cast<int64_t>(p.n) * w.s.width());
     batch.n_segment_rows_max = std::max(batch.n_segment_rows_max, p.n);
     batch.n_positions_max = std::max(batch.n_positions_max, p.first + p.n);
@@ -225,10 +125,11 @@ static void step(const world &w, attend_function attend, const cuda_cache &cache
   device_array<bf16> d_qkv(qkv), d_out(rows.size() * w.s.n_heads * w.s.d);
   device_array<float> d_cos_sin(w.cos_sin);
   batch.rows = d_rows.data, batch.segments = d_segments.data, batch.pages = d_pages.data;
-  batch.n_rows = static_cast<int>(rows.size()), batch.n_segments = static_cast<int>(segments.size());
+  batch.n_rows = static_cast<int>(rows.size());
+  batch.n_segments = static_cast<int>(segments.size());
   batch.page_size = w.s.page_size;
-  cuda_attention attention = {&batch,        d_qkv.data, w.s.n_heads, &cache, d_cos_sin.data,
-                              scale_of(w.s), d_out.data};
+  cuda_attention attention = {&batch,         d_qkv.data,    w.s.n_heads, &cache,
+                              d_cos_sin.data, scale_of(w.s), d_out.data};
   device_array<char> scratch(sm80_attend_scratch(&attention, 132));
   cuda_launch launch = {0, 132, 0, scratch.data, scratch.n};
   if (!sm80_attend_takes(&attention)) {
@@ -317,10 +218,11 @@ static void compare_cache(const char *table, const world &w, const expectation &
   int n = w.s.n_kv * w.s.d;
   for (size_t i = 0; i < w.lengths.size(); i++)
     for (int p = 0; p < w.lengths[i]; p++) {
-      const bf16 *k = &e.qkv[static_cast<size_t>(w.first_token[i] + p) * w.s.width() +
-                             w.s.n_heads * w.s.d];
-      size_t slot = static_cast<size_t>(w.pages[w.first_page[i] + p / w.s.page_size]) *
-                        w.s.page_size + p % w.s.page_size;
+      const bf16 *k =
+          &e.qkv[static_cast<size_t>(w.first_token[i] + p) * w.s.width() + w.s.n_heads * w.s.d];
+      size_t slot =
+          static_cast<size_t>(w.pages[w.first_page[i] + p / w.s.page_size]) * w.s.page_size +
+          p % w.s.page_size;
       std::copy_n(k, n, keys.begin() + static_cast<int64_t>(slot * n));
       std::copy_n(k + n, n, values.begin() + static_cast<int64_t>(slot * n));
     }
@@ -370,17 +272,22 @@ static void spoil(world &w) {
   w.qkv[static_cast<size_t>(40) * s.width() + 7] = not_a_number();
 }
 
-static void check() {
+static void check(bool quick) {
   static const shape shapes[] = {{128, 32, 8, 64}, {32, 8, 2, 64},  {64, 32, 8, 16},
                                  {96, 6, 2, 128},  {128, 3, 1, 32}, {64, 2, 2, 64},
                                  {128, 16, 1, 64}, {32, 14, 2, 64}};
   for (const shape &s : shapes) {
+    if (quick) {
+      check_world(make_world(s, {70, 1, 33}, 1), "numbers");
+      continue;
+    }
     check_world(make_world(s, {130, 1, 64, 257}, 1), "numbers");
     world spoiled = make_world(s, {150, 66}, 2);
     spoil(spoiled);
     check_world(spoiled, "NaN");
   }
-  check_world(make_world({128, 8, 2, 64}, {2100, 700, 1030}, 3), "long");
+  if (!quick)
+    check_world(make_world({128, 8, 2, 64}, {2100, 700, 1030}, 3), "long");
 }
 
 #include "bench_cuda_attention_time.h"
@@ -397,8 +304,8 @@ int main(int argc, char **argv) {
   keep_memory();
   const char *what = argc > 1 ? argv[1] : "";
   if (strcmp(what, "time") != 0)
-    check();
-  if (strcmp(what, "check") != 0)
+    check(strcmp(what, "quick") == 0);
+  if (what[0] == 0 || strcmp(what, "time") == 0)
     time_all();
   if (n_failures > 0)
     printf("%d FAILURES\n", n_failures);

@@ -46,8 +46,8 @@ static double graph_time(attend_function attend, const timing &t, int overlaps) 
   fill_random<<<1024, 256>>>(reinterpret_cast<uint32_t *>(values.data), values.n / 2, 2);
   fill_random<<<1024, 256>>>(reinterpret_cast<uint32_t *>(qkv.data), qkv.n / 2, 3);
   CHECK(cudaDeviceSynchronize());
-  cuda_batch batch = {d_rows.data,   d_segments.data, d_pages.data, n_rows, t.n_sequences,
-                      s.page_size,   t.n_rows,        length};
+  cuda_batch batch = {d_rows.data,   d_segments.data, d_pages.data, n_rows,
+                      t.n_sequences, s.page_size,     t.n_rows,     length};
   cudaStream_t stream;
   CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   cuda_cache cache = {keys.data, values.data, LLQ_BF16, s.page_size, s.n_kv, s.d};
@@ -85,8 +85,8 @@ static double graph_time(attend_function attend, const timing &t, int overlaps) 
 }
 
 static void time_tables(const timing &t, double floor, const char *unit) {
-  printf("%4d x %5d rows from %5d, floor %6.2f us (%s):", t.n_sequences, t.n_rows,
-         t.first_position, floor, unit);
+  printf("%4d x %5d rows from %5d, floor %6.2f us (%s):", t.n_sequences, t.n_rows, t.first_position,
+         floor, unit);
   for (const auto &table : tables) {
     double alone = graph_time(table.attend, t, 0), overlapped = graph_time(table.attend, t, 1);
     printf("  %s %.2f/%.2f", table.name, alone, overlapped);

@@ -22,8 +22,9 @@ bench_bench_forward_SOURCES = bench/bench_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 bench_bench_forward_LDADD = libllqi.la
 
-# The CUDA tables' attention: bench/bench_cuda_attention [check|time]
-EXTRA_DIST += bench/bench_cuda_attention.cu bench/bench_cuda_attention_time.h
+# The CUDA tables' attention: bench/bench_cuda_attention [quick|check|time]
+EXTRA_DIST += bench/bench_cuda_attention.cu \
+	bench/bench_cuda_attention_time.h bench/bench_cuda_attention_world.h
 if HAVE_CUDA
 EXTRA_PROGRAMS += bench/bench_cuda_attention
 bench_bench_cuda_attention_SOURCES =

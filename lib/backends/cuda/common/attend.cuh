@@ -30,7 +30,7 @@ struct attend_arguments {
   const __nv_bfloat16 *qkv;
   const float *cos_sin;
   __nv_bfloat16 *out;
-  float scale;     /* of scores, with the factor log2(e) */
+  float scale;        /* of scores, with the factor log2(e) */
   int n_heads, group; /* heads of q; of q for one of k */
   int page_shift;
 };
@@ -41,10 +41,10 @@ __device__ __forceinline__ uint32_t shared_address(const void *p) {
 
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                     uint32_t b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t address) {
@@ -119,13 +119,17 @@ __device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_
   using shape = head_tile<D>;
   constexpr int n_copies = tile_positions * shape::n_chunks / n_threads;
   static_assert(tile_positions * shape::n_chunks % n_threads == 0, "whole passes");
+  bool one_page = a.cache.page_size >= tile_positions;
+  int64_t start = one_page ? cache_slot(a, first_page, tile * tile_positions) : 0;
   int64_t at[n_copies];
 #pragma unroll
   for (int i = 0; i < n_copies; i++) {
     int index = i * n_threads + threadIdx.x;
     int row = index / shape::n_chunks, chunk = index % shape::n_chunks;
-    int position = tile * tile_positions + (row < n_valid ? row : 0);
-    at[i] = (cache_slot(a, first_page, position) * a.cache.n_kv_heads + kv_head) * D + chunk * 8;
+    int valid_row = row < n_valid ? row : 0;
+    int64_t slot =
+        one_page ? start + valid_row : cache_slot(a, first_page, tile * tile_positions + valid_row);
+    at[i] = (slot * a.cache.n_kv_heads + kv_head) * D + chunk * 8;
   }
 #pragma unroll
   for (int i = 0; i < n_copies; i++) {
@@ -187,40 +191,49 @@ template <int D> struct queries {
   }
 };
 
-/* Scores of 16 rows with the 16 positions from `first` of a tile on. */
-template <int D>
-__device__ __forceinline__ void score(float (&s)[2][4], const queries<D> &q, uint32_t keys,
+/* Scores of 16 rows with 16 n positions of a tile, from `first` on. */
+template <int D, int n>
+__device__ __forceinline__ void score(float (&s)[n][2][4], const queries<D> &q, uint32_t keys,
                                       int first) {
   int lane = threadIdx.x % 32;
   int row = first + lane % 8 + lane / 16 * 8, chunk = lane / 8 % 2;
 #pragma unroll
-  for (int i = 0; i < 2; i++)
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-      s[i][j] = 0;
+  for (int i = 0; i < 8 * n; i++)
+    s[i / 8][i / 4 % 2][i % 4] = 0;
 #pragma unroll
   for (int k = 0; k < D / 16; k++) {
-    uint32_t b[4];
-    load_matrices(b, keys + head_tile<D>::offset(row, 2 * k + chunk));
-    mma(s[0], q.a[k], b[0], b[1]);
-    mma(s[1], q.a[k], b[2], b[3]);
+    uint32_t b[n][4];
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      load_matrices(b[i], keys + head_tile<D>::offset(row + 16 * i, 2 * k + chunk));
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+      mma(s[i][0], q.a[k], b[i][0], b[i][1]);
+      mma(s[i][1], q.a[k], b[i][2], b[i][3]);
+    }
   }
 }
 
-/* Weighted sum of the values' eight columns from 8 * column on. */
-template <int D>
-__device__ __forceinline__ void weigh(float (&o)[4], const uint32_t (&p)[4][4], uint32_t values,
+/* Weighted sums of 8 n of the values' columns, from 8 * column on. */
+template <int D, int n>
+__device__ __forceinline__ void weigh(float (&o)[n][4], const uint32_t (&p)[4][4], uint32_t values,
                                       int column) {
   int lane = threadIdx.x % 32;
 #pragma unroll
-  for (int j = 0; j < 4; j++)
-    o[j] = 0;
+  for (int i = 0; i < 4 * n; i++)
+    o[i / 4][i % 4] = 0;
 #pragma unroll
   for (int k = 0; k < 2; k++) {
-    uint32_t b[4];
-    load_transposed(b, values + head_tile<D>::offset(32 * k + lane, column));
-    mma(o, p[2 * k], b[0], b[1]);
-    mma(o, p[2 * k + 1], b[2], b[3]);
+    uint32_t b[n][4];
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      load_transposed(b[i], values + head_tile<D>::offset(32 * k + lane, column + i));
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      mma(o[i], p[2 * k], b[i][0], b[i][1]);
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      mma(o[i], p[2 * k + 1], b[i][2], b[i][3]);
   }
 }
 

@@ -3,7 +3,9 @@
 
    A block serves some consecutive rows of a segment, all heads of q that share
    one head of k: row i of its tile of q is (token i / group, head i % group). A
-   warp has 16 of these rows; all warps share the tiles of keys and values. */
+   warp has 16 of these rows; all warps share the tiles of keys and values.
+
+   `products` says how S and O are computed: here by each warp for itself. */
 #ifndef LLQ_CUDA_ATTEND_CHUNK_CUH
 #define LLQ_CUDA_ATTEND_CHUNK_CUH
 
@@ -14,8 +16,7 @@ namespace {
 constexpr int append_threads = 128;
 
 /* Rotates and stores k, stores v: one block a row; 8 elements a copy. */
-template <int D>
-__global__ __launch_bounds__(append_threads) void append_rows(attend_arguments a) {
+template <int D> __global__ __launch_bounds__(append_threads) void append_rows(attend_arguments a) {
   dependency_release();
   cuda_row row = a.batch.rows[blockIdx.x];
   int kv_width = a.cache.n_kv_heads * D;
@@ -74,40 +75,83 @@ __device__ __forceinline__ chunk find_chunk(const cuda_batch &batch, int index, 
   return {};
 }
 
-/* As weigh, for a tile with positions that a row must not see, where a value
-   may be no finite number: zero weights would not hide it. Each row anew, with
-   the positions beyond its own zeroed. */
-template <int D>
-__device__ __noinline__ void weigh_apart(float (&o)[4], const uint32_t (&p)[4][4], uint32_t values,
-                                         int column, int limit0, int limit1) {
-  int lane = threadIdx.x % 32;
-  for (int row = 0; row < 16; row++) {
-    int limit = __shfl_sync(~0u, row < 8 ? limit0 : limit1, row % 8 * 4);
-    float sum[4] = {};
-#pragma unroll
-    for (int k = 0; k < 2; k++) {
-      uint32_t b[4];
-      load_transposed(b, values + head_tile<D>::offset(32 * k + lane, column));
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        int position = 32 * k + 8 * j + lane % 4 * 2;
-        if (position > limit)
-          b[j] = 0;
-        else if (position + 1 > limit)
-          b[j] &= 0xffff;
-      }
-      mma(sum, p[2 * k], b[0], b[1]);
-      mma(sum, p[2 * k + 1], b[2], b[3]);
-    }
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-      if (lane / 4 + j / 2 * 8 == row)
-        o[j] = sum[j];
-  }
+enum visibility {
+  all_visible,
+  masked,      /* some rows must not see some positions */
+  masked_apart /* and there are values there that zero weights would not hide */
+};
+
+__device__ __forceinline__ bool is_infinite(uint32_t pair) {
+  return (pair & 0x7f80) == 0x7f80 || (pair & 0x7f800000) == 0x7f800000;
 }
 
+/* Whether the rows of a tile of values from `row` on have an infinity or NaN;
+   the same for a warp. */
+template <int D>
+__device__ __forceinline__ bool has_infinite(const unsigned char *values, int row) {
+  constexpr int n_chunks = head_tile<D>::n_chunks;
+  bool found = false;
+  for (int i = row * n_chunks + threadIdx.x % 32; i < tile_positions * n_chunks; i += 32) {
+    uint4 x =
+        *reinterpret_cast<const uint4 *>(values + head_tile<D>::offset(i / n_chunks, i % n_chunks));
+    found |= is_infinite(x.x) || is_infinite(x.y) || is_infinite(x.z) || is_infinite(x.w);
+  }
+  return __any_sync(~0u, found);
+}
+
+/* As weigh, but each row anew with the positions beyond its limit zeroed. */
+template <int D, int n>
+__device__ __forceinline__ void weigh_apart(float (&o)[n][4], const uint32_t (&p)[4][4],
+                                            uint32_t values, int column, int limit0, int limit1) {
+  int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int c = 0; c < n; c++)
+#pragma unroll 1
+    for (int row = 0; row < 16; row++) {
+      int limit = __shfl_sync(~0u, row < 8 ? limit0 : limit1, row % 8 * 4);
+      float sum[4] = {};
+#pragma unroll
+      for (int k = 0; k < 2; k++) {
+        uint32_t b[4];
+        load_transposed(b, values + head_tile<D>::offset(32 * k + lane, column + c));
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          int position = 32 * k + 8 * j + lane % 4 * 2;
+          b[j] = position > limit ? 0 : position == limit ? b[j] & 0xffff : b[j];
+        }
+        mma(sum, p[2 * k], b[0], b[1]);
+        mma(sum, p[2 * k + 1], b[2], b[3]);
+      }
+#pragma unroll
+      for (int j = 0; j < 4; j++)
+        if (lane / 4 + j / 2 * 8 == row)
+          o[c][j] = sum[j];
+    }
+}
+
+struct warp_products {
+  static constexpr int n_warps = 1;                    /* that act together */
+  template <int D> static constexpr int n_columns = 4; /* eights of them, at a time */
+
+  /* Of copies to shared memory, before a barrier and products that read them. */
+  static __device__ __forceinline__ void publish_copies() {
+  }
+
+  template <int D>
+  static __device__ __forceinline__ void scores(float (&s)[4][2][4], const queries<D> &q,
+                                                uint32_t keys) {
+    score<D>(s, q, keys, 0);
+  }
+
+  template <int D, int n>
+  static __device__ __forceinline__ void sums(float (&o)[n][4], const uint32_t (&p)[4][4],
+                                              uint32_t values, int column) {
+    weigh<D>(o, p, values, column);
+  }
+};
+
 /* A warp's rows and what they have summed. */
-template <int D> struct warp_rows {
+template <int D, typename products> struct warp_rows {
   queries<D> q;
   int position[2]; /* of the lane's rows; -1: no row */
   float o[D / 8][4], peak[2], sum[2];
@@ -124,14 +168,12 @@ template <int D> struct warp_rows {
   }
 
   /* Weights of a tile, as first operands, and their peaks. */
-  template <bool masked>
-  __device__ __forceinline__ void weights(uint32_t (&p)[4][4], float (&tile_peak)[2],
-                                          uint32_t keys, int first, float scale) const {
+  template <visibility sight>
+  __device__ __forceinline__ void weights(uint32_t (&p)[4][4], float (&tile_peak)[2], uint32_t keys,
+                                          int first, float scale) const {
     int lane = threadIdx.x % 32;
     float s[4][2][4];
-#pragma unroll
-    for (int k = 0; k < 4; k++)
-      score<D>(s[k], q, keys, 16 * k);
+    products::template scores<D>(s, q, keys);
     tile_peak[0] = tile_peak[1] = -INFINITY;
 #pragma unroll
     for (int k = 0; k < 4; k++)
@@ -139,7 +181,8 @@ template <int D> struct warp_rows {
       for (int i = 0; i < 2; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-          if (masked && first + 16 * k + 8 * i + lane % 4 * 2 + j % 2 > position[j / 2])
+          if (sight != all_visible &&
+              first + 16 * k + 8 * i + lane % 4 * 2 + j % 2 > position[j / 2])
             s[k][i][j] = -INFINITY;
           tile_peak[j / 2] = fmaxf(tile_peak[j / 2], s[k][i][j]);
         }
@@ -159,36 +202,34 @@ template <int D> struct warp_rows {
                                  weight(s[k][i][2 * h + 1], scale, finite[h]));
   }
 
-  /* Joins a tile; `masked`: not all rows see all of it. */
-  template <bool masked>
+  template <visibility sight>
   __device__ __forceinline__ void attend(uint32_t keys, uint32_t values, int first, float scale) {
     uint32_t p[4][4];
     float tile_peak[2], tile_sum[4];
-    weights<masked>(p, tile_peak, keys, first, scale);
+    weights<sight>(p, tile_peak, keys, first, scale);
     sum_weights(tile_sum, p);
     join_factors factors[2];
     bool sees[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      sees[h] = !masked || first <= position[h];
+      sees[h] = sight == all_visible || first <= position[h];
       if (!sees[h])
         continue;
       factors[h] = join(peak[h], tile_peak[h]);
       sum[h] = joined(sum[h], tile_sum[2 * h], factors[h]);
     }
+    constexpr int n = products::template n_columns<D>;
 #pragma unroll
-    for (int i = 0; i < D / 8; i++) {
-      float tile[4];
-      weigh<D>(tile, p, values, i);
-      if (masked) {
-        float probe = 0 * tile[0] + 0 * tile[1] + 0 * tile[2] + 0 * tile[3];
-        if (__any_sync(~0u, probe != 0))
-          weigh_apart<D>(tile, p, values, i, position[0] - first, position[1] - first);
-      }
+    for (int i = 0; i < D / 8; i += n) {
+      float tile[n][4];
+      if (sight == masked_apart)
+        weigh_apart<D>(tile, p, values, i, position[0] - first, position[1] - first);
+      else
+        products::template sums<D>(tile, p, values, i);
 #pragma unroll
-      for (int j = 0; j < 4; j++)
-        if (sees[j / 2])
-          o[i][j] = joined(o[i][j], tile[j], factors[j / 2]);
+      for (int j = 0; j < 4 * n; j++)
+        if (sees[j / 2 % 2])
+          o[i + j / 4][j % 4] = joined(o[i + j / 4][j % 4], tile[j / 4][j % 4], factors[j / 2 % 2]);
     }
   }
 
@@ -196,14 +237,13 @@ template <int D> struct warp_rows {
     uint32_t *pairs = reinterpret_cast<uint32_t *>(row) + threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
-      pairs[4 * i] =
-          pack(__fdiv_rn(o[i][2 * h], sum[h]), __fdiv_rn(o[i][2 * h + 1], sum[h]));
+      pairs[4 * i] = pack(__fdiv_rn(o[i][2 * h], sum[h]), __fdiv_rn(o[i][2 * h + 1], sum[h]));
   }
 };
 
-template <int D, int n_warps>
+template <int D, typename products, int n_warps, int n_stages>
 __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a) {
-  extern __shared__ __align__(128) unsigned char tiles[];
+  extern __shared__ __align__(1024) unsigned char tiles[];
   constexpr int size = head_tile<D>::size;
   dependency_release();
   int rows_max = 16 * n_warps / a.group;
@@ -216,15 +256,17 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
   int first_position = own.segment.first_position + own.first;
   int last_position = first_position + own.n_rows - 1, last = last_position / tile_positions;
   auto fetch = [&](int tile) {
-    uint32_t to = shared_address(tiles) + tile % 2 * 2 * size;
+    uint32_t to = shared_address(tiles) + tile % n_stages * 2 * size;
     if (tile <= last)
       fetch_tile<D, 32 * n_warps>(a, own.segment.first_page, kv_head, tile,
                                   last_position + 1 - tile * tile_positions, -1, to, to + size);
     copies_commit();
   };
-  fetch(0);
+#pragma unroll
+  for (int i = 0; i < n_stages - 1; i++)
+    fetch(i);
 
-  warp_rows<D> rows;
+  warp_rows<D, products> rows;
   rows.clear();
   int64_t row0 = own.segment.first_row + own.first;
   int width = (a.n_heads + 2 * a.cache.n_kv_heads) * D;
@@ -240,21 +282,31 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
       rows.q.clear(h);
     }
   }
-  int lowest = first_position + 16 * warp / a.group;
-  int highest = min(last_position, first_position + (16 * warp + 15) / a.group);
+  /* Of the warps that act together. */
+  int first_row = warp / products::n_warps * products::n_warps * 16;
+  int last_row = first_row + products::n_warps * 16 - 1;
+  int lowest = first_position + first_row / a.group;
+  int highest = min(last_position, first_position + last_row / a.group);
   if (lowest > last_position)
-    highest = -1; /* a warp without rows */
+    highest = -1; /* no rows */
+  bool is_full = last_row / a.group < own.n_rows;
 
   for (int tile = 0; tile <= last; tile++) {
-    copies_wait<0>();
+    copies_wait<n_stages - 2>();
+    products::publish_copies();
     __syncthreads();
-    fetch(tile + 1);
+    fetch(tile + n_stages - 1);
     int first = tile * tile_positions;
-    uint32_t keys = shared_address(tiles) + tile % 2 * 2 * size;
-    if (first + tile_positions - 1 <= lowest && (16 * warp + 15) / a.group < own.n_rows)
-      rows.template attend<false>(keys, keys + size, first, a.scale);
-    else if (first <= highest)
-      rows.template attend<true>(keys, keys + size, first, a.scale);
+    const unsigned char *values = tiles + (tile % n_stages * 2 + 1) * size;
+    uint32_t at = shared_address(values);
+    if (first > highest)
+      continue;
+    if (first + tile_positions - 1 <= lowest && is_full)
+      rows.template attend<all_visible>(at - size, at, first, a.scale);
+    else if (!has_infinite<D>(values, max(0, lowest + 1 - first)))
+      rows.template attend<masked>(at - size, at, first, a.scale);
+    else
+      rows.template attend<masked_apart>(at - size, at, first, a.scale);
   }
 #pragma unroll
   for (int h = 0; h < 2; h++) {

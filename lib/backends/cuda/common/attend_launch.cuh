@@ -34,12 +34,12 @@ inline attend_arguments arguments_of(const cuda_attention *attention) {
 }
 
 /* A cluster of n_blocks for each segment of one row and head of k. */
-template <int D, int n_blocks, int n_stages>
-cudaError_t launch_token(const cuda_launch *launch, const attend_arguments &a) {
-  constexpr int size = sizeof(token_memory<D, n_blocks, n_stages>);
-  auto kernel = attend_token<D, n_blocks, n_stages>;
-  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                           size);
+template <int D, int n_heads, int n_blocks, int n_stages>
+cudaError_t launch_token_of(const cuda_launch *launch, const attend_arguments &a) {
+  constexpr int size = sizeof(token_memory<D, n_heads, n_blocks, n_stages>);
+  auto kernel = attend_token<D, n_heads, n_blocks, n_stages>;
+  cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);
   if (error != cudaSuccess)
     return error;
   cudaLaunchAttribute attributes[2] = {};
@@ -59,18 +59,23 @@ cudaError_t launch_token(const cuda_launch *launch, const attend_arguments &a) {
   return cudaLaunchKernelEx(&config, kernel, a);
 }
 
-template <int D>
-cudaError_t launch_append(const cuda_launch *launch, const attend_arguments &a) {
+template <int D, int n_blocks, int n_stages>
+cudaError_t launch_token(const cuda_launch *launch, const attend_arguments &a) {
+  return a.group <= 4 ? launch_token_of<D, 4, n_blocks, n_stages>(launch, a)
+                      : launch_token_of<D, group_max, n_blocks, n_stages>(launch, a);
+}
+
+template <int D> cudaError_t launch_append(const cuda_launch *launch, const attend_arguments &a) {
   return launch_kernel(launch, append_rows<D>, static_cast<unsigned>(a.batch.n_rows),
                        append_threads, 0, a);
 }
 
-template <int D, int n_warps>
+template <int D, typename products, int n_warps, int n_stages>
 cudaError_t launch_chunk(const cuda_launch *launch, const attend_arguments &a) {
-  constexpr int size = 4 * head_tile<D>::size;
-  auto kernel = attend_chunk<D, n_warps>;
-  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                           size);
+  constexpr int size = n_stages * 2 * head_tile<D>::size;
+  auto kernel = attend_chunk<D, products, n_warps, n_stages>;
+  cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);
   if (error != cudaSuccess)
     return error;
   /* No fewer than the chunks of any such batch. */

@@ -33,11 +33,11 @@ template <int D> struct fresh_pair {
   __device__ __forceinline__ void load(const attend_arguments &a, const llq_segment &segment,
                                        int kv_head) {
     int width = (a.n_heads + 2 * a.cache.n_kv_heads) * D;
-    const __nv_bfloat16 *key = a.qkv + static_cast<int64_t>(segment.first_row) * width +
-                               (a.n_heads + kv_head) * D;
-    int64_t at = (cache_slot(a, segment.first_page, segment.first_position) * a.cache.n_kv_heads +
-                  kv_head) *
-                 D;
+    const __nv_bfloat16 *key =
+        a.qkv + static_cast<int64_t>(segment.first_row) * width + (a.n_heads + kv_head) * D;
+    int64_t at =
+        (cache_slot(a, segment.first_page, segment.first_position) * a.cache.n_kv_heads + kv_head) *
+        D;
     if (has_key()) {
       int i = threadIdx.x;
       const float *table = a.cos_sin + static_cast<int64_t>(segment.first_position) * D + 2 * i;
@@ -68,13 +68,14 @@ template <int D> struct fresh_pair {
   }
 };
 
-template <int D, int n_blocks, int n_stages> struct token_memory {
+/* Of n_blocks blocks, for up to n_heads heads. */
+template <int D, int n_heads, int n_blocks, int n_stages> struct token_memory {
   static constexpr int n_columns = D / n_blocks; /* that a block joins */
   unsigned char tiles[n_stages][2][head_tile<D>::size];
-  uint4 weights[4][32];       /* P, as the warps' first operands */
-  float peaks[4][group_max];  /* of each warp's positions */
-  float sums[2][n_blocks][group_max][n_columns]; /* of a round's tiles */
-  float2 peak_sums[2][n_blocks][group_max];
+  uint4 weights[4][32];                        /* P, as the warps' first operands */
+  float peaks[4][group_max];                   /* of each warp's positions */
+  float sums[2][n_blocks][n_heads][n_columns]; /* of a round's tiles */
+  float2 peak_sums[2][n_blocks][n_heads];
 };
 
 template <int n_blocks> __device__ __forceinline__ void cluster_arrive() {
@@ -117,18 +118,18 @@ __device__ __forceinline__ void share_weights(memory_type &memory, const queries
                                               uint32_t keys, int n_valid, float scale,
                                               float (&peak)[2]) {
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  float s[2][4];
+  float s[1][2][4];
   score<D>(s, q, keys, 16 * warp);
 #pragma unroll
   for (int i = 0; i < 2; i++)
 #pragma unroll
     for (int j = 0; j < 4; j++)
       if (16 * warp + 8 * i + lane % 4 * 2 + j % 2 >= n_valid)
-        s[i][j] = -INFINITY;
+        s[0][i][j] = -INFINITY;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
-    peak[h] = quad_max(fmaxf(fmaxf(s[0][2 * h], s[0][2 * h + 1]),
-                             fmaxf(s[1][2 * h], s[1][2 * h + 1])));
+    peak[h] = quad_max(fmaxf(fmaxf(s[0][0][2 * h], s[0][0][2 * h + 1]),
+                             fmaxf(s[0][1][2 * h], s[0][1][2 * h + 1])));
     if (lane % 4 == 0)
       memory.peaks[warp][lane / 4 + 8 * h] = peak[h];
   }
@@ -146,7 +147,7 @@ __device__ __forceinline__ void share_weights(memory_type &memory, const queries
   for (int i = 0; i < 2; i++)
 #pragma unroll
     for (int j = 0; j < 4; j++)
-      p[i][j] = weight(s[i][j], scale, finite_peak(peak[j / 2]));
+      p[i][j] = weight(s[0][i][j], scale, finite_peak(peak[j / 2]));
   memory.weights[warp][lane] = make_uint4(pack(p[0][0], p[0][1]), pack(p[0][2], p[0][3]),
                                           pack(p[1][0], p[1][1]), pack(p[1][2], p[1][3]));
   __syncthreads();
@@ -165,9 +166,7 @@ __device__ __forceinline__ void hand_out(memory_type &memory, uint32_t values, i
     p[k][0] = shared.x, p[k][1] = shared.y, p[k][2] = shared.z, p[k][3] = shared.w;
   }
   float o[n_column_tiles][4], total[4];
-#pragma unroll
-  for (int i = 0; i < n_column_tiles; i++)
-    weigh<D>(o[i], p, values, warp * n_column_tiles + i);
+  weigh<D>(o, p, values, warp * n_column_tiles);
   sum_weights(total, p);
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -251,18 +250,40 @@ template <int D> struct token {
   }
 };
 
-template <int D, int n_blocks, int n_stages>
-__global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a) {
-  using memory_type = token_memory<D, n_blocks, n_stages>;
+/* Adds a round's tiles to the elements that a thread joins. */
+template <int n_elements, int n_blocks, typename memory_type>
+__device__ __forceinline__ void join_round(running_sum (&running)[n_elements],
+                                           const memory_type &memory, int parity, int n_tiles,
+                                           int group) {
   constexpr int n_columns = memory_type::n_columns;
-  constexpr int n_elements = (group_max * n_columns + token_threads - 1) / token_threads;
+#pragma unroll
+  for (int i = 0; i < n_elements; i++) {
+    int element = threadIdx.x + i * token_threads;
+    int head = element / n_columns, column = element % n_columns;
+    if (head >= group)
+      continue;
+#pragma unroll
+    for (int t = 0; t < n_blocks; t++) {
+      running_sum next = running[i];
+      next.add(memory.peak_sums[parity][t][head], memory.sums[parity][t][head][column]);
+      if (t < n_tiles)
+        running[i] = next;
+    }
+  }
+}
+
+template <int D, int n_heads, int n_blocks, int n_stages>
+__global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a) {
+  using memory_type = token_memory<D, n_heads, n_blocks, n_stages>;
+  constexpr int n_columns = memory_type::n_columns;
+  constexpr int n_elements = (n_heads * n_columns + token_threads - 1) / token_threads;
   extern __shared__ __align__(128) unsigned char raw[];
   memory_type &memory = *reinterpret_cast<memory_type *>(raw);
   dependency_release();
   token<D> own(a.batch.segments[blockIdx.z], static_cast<int>(blockIdx.y));
   if (own.segment.n_rows != 1)
     return;
-  cluster_arrive<n_blocks>();
+  cluster_arrive<n_blocks>(); /* this block's memory may be written */
   int rank = blockIdx.x;
   auto fetch = [&](int round) {
     int tile = round * n_blocks + rank;
@@ -276,39 +297,37 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
   own.by.load(a.cos_sin, own.segment.first_position);
   dependency_wait();
   own.load(a, own.last % n_blocks == rank);
-  if (n_blocks > 1)
-    cluster_wait<n_blocks>();
 
-  running_sum running[n_elements];
-  for (int round = 0; round * n_blocks <= own.last; round++) {
-    int tile = round * n_blocks + rank, parity = round % 2;
+  running_sum running[n_elements] = {};
+  int n_rounds = own.last / n_blocks + 1;
+  for (int round = 0; round < n_rounds; round++) {
+    int tile = round * n_blocks + rank;
+    bool has_tile = tile <= own.last;
     auto &keys_values = memory.tiles[round % n_stages];
-    copies_wait<n_stages - 1>();
-    if (tile <= own.last) {
-      if (tile == own.last)
-        own.fresh.place(keys_values[0], keys_values[1], own.own);
-      __syncthreads();
-      float peak[2];
+    if (round == 0)
+      copies_wait<n_stages - 1>();
+    else
+      copies_wait<n_stages - 2>();
+    if (tile == own.last)
+      own.fresh.place(keys_values[0], keys_values[1], own.own);
+    __syncthreads(); /* copies have come; the tile before is done with */
+    if (round > 0)
+      fetch(round - 1 + n_stages);
+    float peak[2];
+    if (has_tile)
       share_weights<D>(memory, own.q, shared_address(keys_values[0]), own.n_valid(tile), a.scale,
                        peak);
-      hand_out<D, n_blocks>(memory, shared_address(keys_values[1]), parity, rank, a.group, peak);
-    }
+    if (round > 0 || n_blocks > 1)
+      cluster_wait<n_blocks>();
+    if (round > 0)
+      join_round<n_elements, n_blocks>(running, memory, (round - 1) % 2, n_blocks, a.group);
+    if (has_tile)
+      hand_out<D, n_blocks>(memory, shared_address(keys_values[1]), round % 2, rank, a.group, peak);
     cluster_arrive<n_blocks>();
-    cluster_wait<n_blocks>();
-    fetch(round + n_stages);
-    int n_tiles = min(n_blocks, own.last + 1 - round * n_blocks);
-#pragma unroll
-    for (int i = 0; i < n_elements; i++) {
-      int element = threadIdx.x + i * token_threads;
-      int head = element / n_columns, column = element % n_columns;
-      if (head >= a.group)
-        break;
-#pragma unroll
-      for (int t = 0; t < n_blocks; t++)
-        if (t < n_tiles)
-          running[i].add(memory.peak_sums[parity][t][head], memory.sums[parity][t][head][column]);
-    }
   }
+  cluster_wait<n_blocks>();
+  join_round<n_elements, n_blocks>(running, memory, (n_rounds - 1) % 2,
+                                   own.last + 1 - (n_rounds - 1) * n_blocks, a.group);
   __nv_bfloat16 *out = own.out(a) + rank * n_columns;
 #pragma unroll
   for (int i = 0; i < n_elements; i++) {

@@ -8,7 +8,7 @@ template <int D> cudaError_t attend(const cuda_launch *launch, const attend_argu
   if (batch.n_segment_rows_max > 1) {
     cudaError_t error = launch_append<D>(launch, a);
     if (error == cudaSuccess)
-      error = launch_chunk<D, 8>(launch, a);
+      error = launch_chunk<D, warp_products, 8, 2>(launch, a);
     bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
     if (error != cudaSuccess || all_alike)
       return error;
