@@ -66,6 +66,7 @@ int run_logits(const struct command *command, int argc, char **argv);
 int run_generate(const struct command *command, int argc, char **argv);
 int run_quantize(const struct command *command, int argc, char **argv);
 int run_convert(const struct command *command, int argc, char **argv);
+int run_diff(const struct command *command, int argc, char **argv);
 int run_perplexity(const struct command *command, int argc, char **argv);
 int run_eval(const struct command *command, int argc, char **argv);
 int run_score(const struct command *command, int argc, char **argv);

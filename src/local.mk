@@ -5,6 +5,7 @@ llq_SOURCES = \
 	src/command.c src/command.h \
 	src/comparison.c \
 	src/convert.c \
+	src/diff.c \
 	src/evaluate.c src/evaluate.h \
 	src/generate.c \
 	src/inspect.c \

@@ -25,6 +25,7 @@ static const struct command commands[] = {
      run_quantize},
     {"convert", "MODEL OUT", "Save a model in another checkpoint format.",
      run_convert},
+    {"diff", "MODEL_A MODEL_B", "Compare two models' weights.", run_diff},
     {"perplexity", "MODEL",
      "Measure how well a model predicts a text, alone or against another.",
      run_perplexity},

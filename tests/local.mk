@@ -10,6 +10,7 @@ tests_of_internals = \
 	tests/test_calibration \
 	tests/test_checkpoint \
 	tests/test_compare \
+	tests/test_diff \
 	tests/test_evaluator \
 	tests/test_formats \
 	tests/test_forward \
@@ -124,6 +125,8 @@ tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_test_save_SOURCES = tests/test_save.c \
+	tests/support/quantized.c tests/support/quantized.h
+tests_test_diff_SOURCES = tests/test_diff.c \
 	tests/support/quantized.c tests/support/quantized.h
 tests_test_formats_SOURCES = tests/test_formats.c \
 	tests/support/quantized.c tests/support/quantized.h

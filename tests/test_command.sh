@@ -107,6 +107,17 @@ ok "quantize does not overwrite a model" failed_in_one_line "w4a16-int" \
 ok "an unknown scheme is named" failed_in_one_line "w3a3" \
   "$llq" quantize llq-micro out --scheme w3a3
 
+ok "convert to gptq and open again" "$llq" convert w4a16-int as-gptq --format gptq
+ok "convert names what would be lost" failed_in_one_line "its 8-bit float codes" \
+  "$llq" convert w8a8-fp as-awq --format awq
+ok "an unknown format is named" failed_in_one_line "zip" \
+  "$llq" convert w4a16-int as-zip --format zip
+ok "diff of a model in two formats finds nothing" json \
+  "len(x) == 71 and all(linear['relative_error'] == 0 for linear in x)" \
+  "$llq" diff --json w4a16-int as-gptq
+ok "diff of int4 and bf16 finds errors" prints "model.layers.0.mlp.down_proj" \
+  "$llq" diff llq-micro w4a16-int
+
 head -c 4000 "$LLQ_DATA/llq-micro/heldout.txt" > heldout
 ok "perplexity of bf16 against itself agrees" json \
   "x['top1_agreement'] == 1 and x['kl'] < 1e-9 and 1 < x['perplexity'] < 20" \

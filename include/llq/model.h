@@ -111,6 +111,35 @@ typedef struct llq_save_options {
 LLQ_API int llq_model_save_as(const llq_model *model, const char *directory,
                               const llq_save_options *options);
 
+/** A weight's scales; n is 0 if it has none. */
+typedef struct llq_scale_statistics {
+  uint64_t n;
+  double least, mean, largest;
+} llq_scale_statistics;
+
+/** How a linear W of one model differs from the same linear of another. */
+typedef struct llq_linear_diff {
+  size_t struct_size;      /**< sizeof(llq_linear_diff) */
+  char name[64];           /**< "model.layers.0.self_attn.q_proj"; "lm_head" */
+  char scheme_a[16];       /**< "bf16", "w4a16-int", ... */
+  char scheme_b[16];
+  double relative_error;   /**< |A - B| / |A|, Frobenius norms */
+  double max_error;        /**< the largest difference of a weight, */
+  int64_t max_out, max_in; /**< and which weight's it is */
+  uint64_t n_outliers;     /**< weights that differ by more than 6 times the
+                                root mean square difference */
+  llq_scale_statistics scales_a, scales_b;
+} llq_linear_diff;
+
+/** Compares a linear of two models of the same shape.
+ *  @param index  0 .. 7 * n_layers: layer after layer q, k, v, o, gate, up,
+ *                down; then the output matrix
+ *  @param diff   filled in up to its struct_size
+ *  @return #LLQ_MORE; #LLQ_OK for the last; #LLQ_ERROR_ARGUMENT, also if the
+ *          shapes differ; #LLQ_ERROR_MEMORY. Any thread. */
+LLQ_API int llq_model_diff(const llq_model *a, const llq_model *b,
+                           int32_t index, llq_linear_diff *diff);
+
 /** The bytes a model's weights would take in a scheme.
  *  @param scheme      "bf16", "w8a8-fp", "w8a8-int", "w4a16-int", "w8a16-int"
  *  @param group_size  of w4a16-int: 32, 64, 128, or -1 = per channel; 0 = 128
@@ -121,6 +150,8 @@ LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
 
 /* ffi:end */
 
+#define LLQ_LINEAR_DIFF_INIT {sizeof(llq_linear_diff), "", "", "", 0, 0, 0, 0, \
+                              0, {0, 0, 0, 0}, {0, 0, 0, 0}}
 #define LLQ_SAVE_OPTIONS_INIT {sizeof(llq_save_options), NULL, 0, 0}
 #define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
 #define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "model/match.h"
 
@@ -208,10 +209,13 @@ int llqi_compression_check(const json_t *json, const char *where) {
   LLQ_TRY(llqi_json_string_or(json, where, "quantization_status", &status));
   if (!is(status, "compressed"))
     return refuse(where, "quantization_status", status);
-  static const char *const others[] = {"kv_cache_scheme", "transform_config"};
-  for (int i = 0; i < 2; i++)
-    if (!is_absent(json_object_get(json, others[i])))
-      return refuse(where, others[i], "...");
+  if (!is_absent(json_object_get(json, "transform_config")))
+    return refuse(where, "transform_config", "...");
+  if (!is_absent(json_object_get(json, "kv_cache_scheme")))
+    llqi_log(
+        LLQ_LOG_WARNING,
+        "%s: kv_cache_scheme is left out: keys and values stay unquantized",
+        where);
   const json_t *sparsity = json_object_get(json, "sparsity_config");
   const char *format = "dense";
   if (!is_absent(sparsity))

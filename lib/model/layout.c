@@ -133,6 +133,13 @@ const char *llqi_layout_loss(const struct llqi_layout_plan *plan,
 
 int llqi_layout_check(const llq_model *model,
                       const struct llqi_layout_plan *plan) {
+  const json_t *quantization =
+      json_object_get(model->config.json, "quantization_config");
+  const json_t *cache = json_object_get(quantization, "kv_cache_scheme");
+  if (cache != NULL && !json_is_null(cache))
+    return llqi_fail(LLQ_ERROR_UNSUPPORTED,
+                     "%s: would lose its kv_cache_scheme as %s", model->source,
+                     names[plan->layout]);
   for (int64_t i = 0; i < n_linears(model); i++) {
     const char *loss = llqi_layout_loss(plan, linear_at(model, i));
     if (loss != NULL)

@@ -3,6 +3,7 @@ libllqi_la_SOURCES += \
 	lib/model/compressed.c lib/model/compressed.h \
 	lib/model/compression.c lib/model/compression.h \
 	lib/model/config.c lib/model/config.h \
+	lib/model/diff.c \
 	lib/model/end_ids.c \
 	lib/model/forward.c lib/model/forward.h \
 	lib/model/forward_fused.c \

@@ -102,6 +102,32 @@ function Model:save(directory, options)
                             native.fill("llq_save_options", options, {})))
 end
 
+local diff_fields = {"relative_error", "max_error", "max_out", "max_in",
+                     "n_outliers"}
+
+local function scales_of(scales)
+  return {n = tonumber(scales.n), least = scales.least, mean = scales.mean,
+          largest = scales.largest}
+end
+
+-- How the weights of each linear differ from another model's: a list.
+function Model:diff(other)
+  local diff, found = ffi.new "llq_linear_diff", {}
+  diff.struct_size = ffi.sizeof(diff)
+  local status
+  repeat
+    status = check(C.llq_model_diff(self:open(), other:open(), #found, diff))
+    local entry = {name = ffi.string(diff.name),
+                   scheme_a = ffi.string(diff.scheme_a),
+                   scheme_b = ffi.string(diff.scheme_b),
+                   scales_a = scales_of(diff.scales_a),
+                   scales_b = scales_of(diff.scales_b)}
+    for _, name in ipairs(diff_fields) do entry[name] = tonumber(diff[name]) end
+    found[#found + 1] = entry
+  until status ~= C.LLQ_MORE
+  return found
+end
+
 function Model:bytes_in(scheme, group_size)
   local n_bytes = ffi.new "uint64_t[1]"
   check(C.llq_model_bytes_in(self:open(), scheme, group_size or 0, n_bytes))

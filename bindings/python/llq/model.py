@@ -115,6 +115,28 @@ class Model(Handle):
         struct, _kept = fill("llq_save_options", format=format, **options)
         check(lib.llq_model_save_as(self._open(), path(directory), struct))
 
+    def diff(self, other: Model) -> list[dict[str, Any]]:
+        """How the weights of each linear differ from another model's."""
+        found: list[dict[str, Any]] = []
+        diff = ffi.new("llq_linear_diff *")
+        diff.struct_size = ffi.sizeof("llq_linear_diff")
+        more = True
+        while more:
+            more = check(lib.llq_model_diff(self._open(), other._open(),
+                                            len(found), diff)) == lib.LLQ_MORE
+            entry: dict[str, Any] = {
+                key: ffi.string(getattr(diff, key)).decode()
+                for key in ("name", "scheme_a", "scheme_b")}
+            entry.update((key, getattr(diff, key)) for key in (
+                "relative_error", "max_error", "max_out", "max_in",
+                "n_outliers"))
+            for key in ("scales_a", "scales_b"):
+                scales = getattr(diff, key)
+                entry[key] = {"n": scales.n, "least": scales.least,
+                              "mean": scales.mean, "largest": scales.largest}
+            found.append(entry)
+        return found
+
     def bytes_in(self, scheme: str, group_size: int = 0) -> int:
         """The bytes that the weights would take in a scheme."""
         n_bytes = ffi.new("uint64_t *")
