@@ -11,13 +11,20 @@
 /* A device that a backend was opened on. */
 struct cuda_device {
   int index;
-  int sm; /* 10 * major + minor of the kernels in use */
+  int sm;      /* 80 or 90: the kernels in use */
+  int n_units; /* multiprocessors */
   cudaStream_t stream;
-  const struct cuda_kernels *kernels;
 
-  /* A batch's description in device memory, grown as needed. */
+  /* Working memory of one operation, grown as needed. */
+  void *scratch;
+  size_t scratch_size;
+  unsigned n_scratch_moves; /* what was recorded before one is void */
+
+  /* The description of an unfused operation's batch in device memory. */
   void *batch_memory;
   size_t batch_capacity;
+
+  struct cuda_plan *plan; /* of the fused step under way */
 };
 
 extern const llq_host *llq_cuda_host;
@@ -26,32 +33,57 @@ extern const llq_host *llq_cuda_host;
 const llq_backend_table *llq_backend_entry(const llq_host *host, uint32_t abi);
 
 /* Fails with "<what> (<device>): <CUDA's text>". */
-int cuda_fail(const struct cuda_device *device, cudaError_t error,
-              const char *what);
+int cuda_fail(const struct cuda_device *device, cudaError_t error, const char *what);
 
 /* Fails with a formatted message of the plugin's own. */
-int cuda_error(int status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int cuda_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define CUDA_TRY(device, call)                                                 \
-  do {                                                                         \
-    cudaError_t cuda_try_error = (call);                                       \
-    if (cuda_try_error != cudaSuccess)                                         \
-      return cuda_fail(device, cuda_try_error, #call);                         \
+#define CUDA_TRY(device, call)                                                                     \
+  do {                                                                                             \
+    cudaError_t cuda_try_error = (call);                                                           \
+    if (cuda_try_error != cudaSuccess)                                                             \
+      return cuda_fail(device, cuda_try_error, #call);                                             \
   } while (0)
 
 /* The tables of llq_backend_table. */
 extern const llq_backend_registry cuda_registry;
 extern const llq_backend_memory cuda_memory;
 extern const llq_backend_ops cuda_ops;
+extern const llq_backend_fused cuda_fused;
 
-/* Weights on the device. */
-int cuda_linear_upload(void *self, const llq_weight *weight, int compute,
-                       void **linear);
+/* Weights on the device: one, or several joined. */
+int cuda_linear_upload(void *self, const llq_weight *weight, int compute, void **linear);
+int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void **linear);
 void cuda_linear_free(void *self, void *linear);
 
-/* Copies a batch's rows and pages to the device, for kernels that need them. */
-int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch,
-                      struct cuda_batch *out);
+/* Runs a product on the kernel that is best for it. is_fast: as in
+   llq_fused_plan. */
+int cuda_product_run(struct cuda_device *device, const struct cuda_product *product, int is_fast);
+
+/* How the device's kernels are launched, with `scratch_size` bytes of scratch.
+   Fails while a step is recorded that needs more than any before it. */
+int cuda_launch_on(struct cuda_device *device, size_t scratch_size, struct cuda_launch *launch);
+
+/* Copies a batch's rows and pages to the device, for unfused operations. */
+int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch, struct cuda_batch *out);
+
+/* Fills in one entry for each row of a batch. */
+void cuda_batch_rows(const llq_batch *batch, struct cuda_row *rows);
+
+/* What a fused step works on, in device memory. */
+struct cuda_step {
+  struct cuda_batch batch;
+  const int32_t *ids;        /* [batch.n_rows] */
+  const int32_t *logit_rows; /* [n_logit_rows] */
+  llq_draw *draws;           /* [n_draws] */
+  int n_logit_rows, n_draws;
+  int has_temperature; /* of any draw */
+  int is_fast;
+};
+const struct cuda_step *cuda_plan_step(const struct cuda_plan *plan);
+int cuda_plan_open(void *self, const llq_fused_plan *options, void **plan);
+void cuda_plan_close(void *self, void *plan);
+int cuda_plan_begin(void *self, void *plan, const llq_fused_step *step, int *is_recorded);
+int cuda_plan_end(void *self, llq_draw *draws, int failed);
 
 #endif

@@ -8,12 +8,17 @@ cuda_sources = \
 	lib/backends/cuda/any/linear.cu \
 	lib/backends/cuda/any/rope.cu \
 	lib/backends/cuda/batch.c \
+	lib/backends/cuda/common/draw.cu \
 	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/device.c \
+	lib/backends/cuda/fused.c \
+	lib/backends/cuda/launch.c \
 	lib/backends/cuda/linear.c \
 	lib/backends/cuda/memory.c \
 	lib/backends/cuda/operations.c \
+	lib/backends/cuda/plan.c \
 	lib/backends/cuda/plugin.c \
+	lib/backends/cuda/product.c \
 	lib/backends/cuda/sm80/attention.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
@@ -25,6 +30,7 @@ cuda_headers = \
 	lib/backends/cuda/common/attend_launch.cuh \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
+	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/common/repack.h \

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* llq_backend_fused: steps of a plan (plan.c) over products (product.c), and
+   the kernels around them. */
+#include "backends/cuda/common/draw.h"
+#include "backends/cuda/cuda.h"
+
+static int embed(void *self, const llq_view *table, llq_view *out) {
+  struct cuda_device *device = self;
+  const struct cuda_step *step = cuda_plan_step(device->plan);
+  CUDA_TRY(device, any_embed(device->stream, table->data, table->dtype, step->ids, out->n_rows,
+                             out->n_cols, out->data, out->dtype));
+  return LLQ_OK;
+}
+
+static int linear(void *self, const llq_linear_call *call) {
+  struct cuda_device *device = self;
+  int is_fast = device->plan != NULL && cuda_plan_step(device->plan)->is_fast;
+  const struct cuda_product product = {.linear = call->linear,
+                                       .x = call->x->data,
+                                       .n_rows = call->x->n_rows,
+                                       .norm = call->norm != NULL ? call->norm->data : NULL,
+                                       .eps = call->eps,
+                                       .swiglu = call->swiglu,
+                                       .residual = call->adds ? call->out->data : NULL,
+                                       .out = call->out->data,
+                                       .out_dtype = call->out->dtype};
+  return cuda_product_run(device, &product, is_fast);
+}
+
+static int attend_plainly(struct cuda_device *device, const struct cuda_batch *batch,
+                          const llq_view *cos_sin, const llq_view *qkv,
+                          const struct cuda_cache *cache, float scale, llq_view *out) {
+  const int64_t kv_width = (int64_t)cache->n_kv_heads * cache->head_size;
+  const size_t element = 2;
+  char *q = qkv->data, *k = q + (size_t)out->n_cols * element;
+  const struct cuda_qkv parts = {.q = q,
+                                 .k = k,
+                                 .v = k + (size_t)kv_width * element,
+                                 .q_stride = qkv->n_cols,
+                                 .kv_stride = qkv->n_cols,
+                                 .n_heads = (int)(out->n_cols / cache->head_size)};
+  CUDA_TRY(device,
+           any_rope_append(device->stream, batch, cos_sin->data, &parts, qkv->dtype, cache));
+  CUDA_TRY(device, any_attention(device->stream, batch, parts.q, parts.q_stride, parts.n_heads,
+                                 qkv->dtype, cache, scale, out->data));
+  return LLQ_OK;
+}
+
+static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_kv *kv, float scale,
+                  llq_view *out) {
+  struct cuda_device *device = self;
+  const struct cuda_step *step = cuda_plan_step(device->plan);
+  const struct cuda_cache cache = {kv->keys,      kv->values,     kv->dtype,
+                                   kv->page_size, kv->n_kv_heads, kv->head_size};
+  return attend_plainly(device, &step->batch, cos_sin, qkv, &cache, scale, out);
+}
+
+static int gather(void *self, int32_t first, const llq_view *x, llq_view *out) {
+  struct cuda_device *device = self;
+  const struct cuda_step *step = cuda_plan_step(device->plan);
+  CUDA_TRY(device, any_gather(device->stream, x->data, step->logit_rows + first, out->n_rows,
+                              out->n_cols, out->data, out->dtype));
+  return LLQ_OK;
+}
+
+static int draw(void *self, const llq_view *logits) {
+  struct cuda_device *device = self;
+  const struct cuda_step *step = cuda_plan_step(device->plan);
+  struct cuda_launch launch;
+  int n_vocab = (int)logits->n_cols;
+  int status = cuda_launch_on(
+      device, common_draw_scratch(step->n_draws, n_vocab, step->has_temperature), &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, common_draw(&launch, logits->data, step->n_draws, n_vocab, step->draws));
+  return LLQ_OK;
+}
+
+const llq_backend_fused cuda_fused = {
+    .struct_size = sizeof(llq_backend_fused),
+    .linear_join = cuda_linear_join,
+    .plan_open = cuda_plan_open,
+    .plan_close = cuda_plan_close,
+    .step_begin = cuda_plan_begin,
+    .embed = embed,
+    .linear = linear,
+    .attend = attend,
+    .gather = gather,
+    .draw = draw,
+    .step_end = cuda_plan_end,
+};
