@@ -14,6 +14,7 @@ tests_of_internals = \
 	tests/test_evaluator \
 	tests/test_formats \
 	tests/test_forward \
+	tests/test_fused \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
@@ -133,7 +134,12 @@ tests_test_formats_SOURCES = tests/test_formats.c \
 tests_test_operations_SOURCES = tests/test_operations.c \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_linear_SOURCES = tests/test_linear.c \
-	tests/support/guarded.c tests/support/guarded.h
+	tests/support/guarded.c tests/support/guarded.h \
+	tests/support/weights.c tests/support/weights.h
+tests_test_fused_SOURCES = tests/test_fused.c \
+	tests/support/forward_run.c tests/support/forward_run.h \
+	tests/support/guarded.c tests/support/guarded.h \
+	tests/support/weights.c tests/support/weights.h
 # Runs of a model that writes text.
 evaluating = tests/support/evaluating.c tests/support/evaluating.h
 tests_test_evaluator_SOURCES = tests/test_evaluator.c $(evaluating)

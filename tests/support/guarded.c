@@ -76,15 +76,30 @@ int find_subjects(void) {
   return n;
 }
 
-llq_backend *open_subject(int i) {
-  char name[32];
-  snprintf(name, sizeof name, "%s", subjects[i]);
+static llq_backend *try_subject(int i) {
+  char name[sizeof subjects[0]];
+  memcpy(name, subjects[i], sizeof name);
   char *slash = strchr(name, '/');
   if (slash != NULL)
     *slash = '\0';
-  llq_backend *backend = try_open(name, slash != NULL ? slash + 1 : NULL);
+  return try_open(name, slash != NULL ? slash + 1 : NULL);
+}
+
+llq_backend *open_subject(int i) {
+  llq_backend *backend = try_subject(i);
   ck_assert_msg(backend != NULL, "%s: %s", subjects[i], llq_error_message());
   return backend;
+}
+
+int find_fused_subjects(void) {
+  int n = 0, n_all = find_subjects();
+  for (int i = 0; i < n_all; i++) {
+    llq_backend *backend = try_subject(i);
+    if (backend != NULL && llqi_has_fused(backend))
+      memmove(subjects[n++], subjects[i], sizeof subjects[0]);
+    llq_backend_close(backend);
+  }
+  return n;
 }
 
 llq_backend *open_reference(void) {

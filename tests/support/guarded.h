@@ -12,6 +12,7 @@
 #define SUBJECTS_MAX 16
 extern char subjects[SUBJECTS_MAX][32];
 int find_subjects(void);
+int find_fused_subjects(void); /* those that have fused operations */
 llq_backend *open_subject(int i);
 llq_backend *open_reference(void);
 

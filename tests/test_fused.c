@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fused operations of every backend that has them: against the operations they
+   stand for on the reference, against the host's draws, and as whole steps. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <llq/quantizer.h>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "forward_run.h"
+#include "generator/sampling.h"
+#include "guarded.h"
+#include "support.h"
+#include "tensor/dtype.h"
+#include "weights.h"
+
+/* Of a row's largest value: a few roundings to bf16, 2^-8 at most each. A norm
+   or an activation that rounds the other way moves a whole product. */
+#define TOLERANCE 1.6e-2f
+
+#define ROWS_MAX 300
+#define EPS 1e-5f
+
+static const int64_t shapes[][2] = {
+    {32, 64}, {96, 192}, {480, 128}, {256, 1024}, {67, 96}};
+#define N_SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
+
+static const int row_counts[] = {1,  2,  3,  5,  8,  9,   15,  16,
+                                 17, 31, 33, 64, 65, 130, 257, ROWS_MAX};
+#define N_ROW_COUNTS ((int)(sizeof row_counts / sizeof row_counts[0]))
+
+static int n_subjects;
+
+/* What surrounds the product. */
+struct around {
+  int has_norm, swiglu, adds;
+};
+static const struct around arounds[] = {
+    {0, 0, 0}, {1, 0, 0}, {0, 0, 1}, {1, 1, 0}, {1, 1, 1}};
+#define N_AROUNDS ((int)(sizeof arounds / sizeof arounds[0]))
+
+/* Values of a linear and what surrounds it, on the host. */
+struct values {
+  float *x, *norm, *residual;
+};
+
+static struct guarded filled(llq_backend *backend, int64_t n_rows,
+                             int64_t n_cols, const float *values) {
+  struct guarded matrix = guarded_open(backend, n_rows, n_cols, LLQ_BF16);
+  guarded_set(&matrix, values);
+  return matrix;
+}
+
+static void give(struct guarded *matrix, float *values) {
+  guarded_get(matrix, values);
+  guarded_close(matrix);
+}
+
+/* gate | up, row by row, as one operation on the reference. */
+static void swiglu_halves(llq_backend *backend, const float *y, int64_t n_rows,
+                          int64_t n_cols, float *out) {
+  struct guarded gate = guarded_open(backend, n_rows, n_cols, LLQ_BF16);
+  struct guarded up = guarded_open(backend, n_rows, n_cols, LLQ_BF16);
+  float *half = malloc((size_t)(n_rows * n_cols) * sizeof *half);
+  for (int which = 0; which < 2; which++) {
+    for (int64_t r = 0; r < n_rows; r++)
+      memcpy(half + r * n_cols, y + (2 * r + which) * n_cols,
+             (size_t)n_cols * sizeof *half);
+    guarded_set(which == 0 ? &gate : &up, half);
+  }
+  ck_assert_llq_ok(llqi_op_swiglu(backend, &gate.view, &up.view, &gate.view));
+  free(half);
+  guarded_close(&up);
+  give(&gate, out);
+}
+
+static void compose(llq_backend *backend, const llq_weight *weight,
+                    const struct around *around, const struct values *in,
+                    float *out) {
+  struct llqi_linear_handle linear;
+  int64_t n_cols = weight->n_out / (around->swiglu ? 2 : 1);
+  float *y = malloc((size_t)(ROWS_MAX * weight->n_out) * sizeof *y);
+  struct guarded x = filled(backend, ROWS_MAX, weight->n_in, in->x);
+  struct guarded norm = filled(backend, 1, weight->n_in, in->norm);
+  struct guarded normed =
+      guarded_open(backend, ROWS_MAX, weight->n_in, LLQ_BF16);
+  struct guarded product =
+      guarded_open(backend, ROWS_MAX, weight->n_out, LLQ_BF16);
+  ck_assert_llq_ok(llqi_linear_upload(backend, weight, LLQ_BF16, &linear));
+  ck_assert_llq_ok(
+      llqi_op_rms_norm(backend, &x.view, &norm.view, EPS, &normed.view));
+  ck_assert_llq_ok(llqi_op_linear(backend, &linear,
+                                  around->has_norm ? &normed.view : &x.view,
+                                  &product.view));
+  llqi_linear_free(backend, &linear);
+  give(&product, y);
+  if (around->swiglu)
+    swiglu_halves(backend, y, ROWS_MAX, n_cols, out);
+  else
+    memcpy(out, y, (size_t)(ROWS_MAX * n_cols) * sizeof *y);
+  if (around->adds) {
+    struct guarded sum = filled(backend, ROWS_MAX, n_cols, in->residual);
+    struct guarded more = filled(backend, ROWS_MAX, n_cols, out);
+    ck_assert_llq_ok(llqi_op_add(backend, &sum.view, &more.view));
+    guarded_close(&more);
+    give(&sum, out);
+  }
+  guarded_close(&x);
+  guarded_close(&norm);
+  guarded_close(&normed);
+  free(y);
+}
+
+static void run_fused(llq_backend *backend,
+                      const struct llqi_linear_handle *linear,
+                      const struct around *around, const struct values *in,
+                      int n_rows, float *out) {
+  int64_t n_cols = linear->n_out / (around->swiglu ? 2 : 1);
+  struct guarded x = filled(backend, n_rows, linear->n_in, in->x);
+  struct guarded norm = filled(backend, 1, linear->n_in, in->norm);
+  struct guarded y = guarded_open(backend, n_rows, n_cols, LLQ_BF16);
+  if (around->adds)
+    guarded_set(&y, in->residual);
+  const struct llqi_linear_call call = {
+      linear, &x.view,        around->has_norm ? &norm.view : NULL,
+      EPS,    around->swiglu, around->adds,
+      &y.view};
+  ck_assert_llq_ok(llqi_fused_linear(backend, &call));
+  guarded_close(&x);
+  guarded_close(&norm);
+  give(&y, out);
+}
+
+static float *random_values(uint64_t seed, float sigma, size_t n) {
+  float *values = malloc(n * sizeof *values);
+  normal_values(seed, sigma, values, n);
+  return values;
+}
+
+static void compare(llq_backend *reference, llq_backend *subject,
+                    const llq_weight *weight, const char *name,
+                    const struct around *around) {
+  struct llqi_linear_handle linear;
+  int64_t n_cols = weight->n_out / (around->swiglu ? 2 : 1);
+  size_t n = (size_t)(ROWS_MAX * n_cols);
+  struct values in = {random_values(3, 1, (size_t)(ROWS_MAX * weight->n_in)),
+                      random_values(4, 1, (size_t)weight->n_in),
+                      random_values(5, 1, n)};
+  float *expected = malloc(n * sizeof *expected),
+        *all = malloc(n * sizeof *all);
+  float *part = malloc(n * sizeof *part);
+  char what[96];
+  in.x[7 * weight->n_in + 1] = NAN; /* a row that must not reach others */
+  snprintf(what, sizeof what, "%s [%d, %d]%s%s%s", name, (int)weight->n_out,
+           (int)weight->n_in, around->has_norm ? " norm" : "",
+           around->swiglu ? " swiglu" : "", around->adds ? " add" : "");
+  compose(reference, weight, around, &in, expected);
+  ck_assert_llq_ok(llqi_linear_upload(subject, weight, LLQ_BF16, &linear));
+  run_fused(subject, &linear, around, &in, ROWS_MAX, all);
+  expect_close(expected, all, ROWS_MAX, n_cols, TOLERANCE, what);
+  for (int i = 0; i < N_ROW_COUNTS; i++) {
+    int n_rows = row_counts[i];
+    run_fused(subject, &linear, around, &in, n_rows, part);
+    ck_assert_msg(memcmp(all, part, (size_t)(n_rows * n_cols) * sizeof *part) ==
+                      0,
+                  "%s: %d rows differ from the same rows among %d", what,
+                  n_rows, ROWS_MAX);
+  }
+  llqi_linear_free(subject, &linear);
+  free(in.x);
+  free(in.norm);
+  free(in.residual);
+  free(expected);
+  free(all);
+  free(part);
+}
+
+START_TEST(a_fused_linear_is_what_it_stands_for) {
+  llq_backend *subject = open_subject(_i / n_weight_formats);
+  const struct weight_format *format = &weight_formats[_i % n_weight_formats];
+  llq_backend *reference = open_reference();
+  for (int s = 0; s < N_SHAPES; s++)
+    for (int a = 0; a < N_AROUNDS; a++) {
+      llq_weight weight;
+      if ((arounds[a].swiglu && shapes[s][0] % 2 != 0) ||
+          !random_weight(format, shapes[s][0], shapes[s][1], &weight))
+        continue;
+      compare(reference, subject, &weight, format->name, &arounds[a]);
+      random_weight_free(&weight);
+    }
+  llq_backend_close(reference);
+  llq_backend_close(subject);
+}
+END_TEST
+
+/* Joined weights give what each gives, side by side. */
+START_TEST(joined_linears_lie_side_by_side) {
+  llq_backend *subject = open_subject(_i / n_weight_formats);
+  static const int64_t n_outs[3] = {64, 32, 32};
+  enum { N_IN = 128, N_ALL = 128 };
+  const struct weight_format *format = &weight_formats[_i % n_weight_formats];
+  static float x[4 * N_IN], all[4 * N_ALL], one[4 * N_ALL];
+  const struct values in = {x, x, NULL};
+  const struct around none = {0, 0, 0};
+  llq_weight weights[3];
+  const llq_weight *pointers[3] = {&weights[0], &weights[1], &weights[2]};
+  struct llqi_linear_handle joined, single;
+  normal_values(1, 1, x, 4 * N_IN);
+  int fits = 1;
+  for (int i = 0; i < 3; i++)
+    fits = random_weight(format, n_outs[i], N_IN, &weights[i]) && fits;
+  if (fits && llqi_weights_join(pointers, 3)) {
+    ck_assert_llq_ok(llqi_linear_join(subject, pointers, 3, &joined));
+    run_fused(subject, &joined, &none, &in, 4, all);
+    for (int64_t i = 0, at = 0; i < 3; at += n_outs[i++]) {
+      ck_assert_llq_ok(
+          llqi_linear_upload(subject, &weights[i], LLQ_BF16, &single));
+      run_fused(subject, &single, &none, &in, 4, one);
+      for (int64_t r = 0; r < 4; r++)
+        ck_assert_mem_eq(all + r * N_ALL + at, one + r * n_outs[i],
+                         (size_t)n_outs[i] * sizeof *one);
+      llqi_linear_free(subject, &single);
+    }
+    llqi_linear_free(subject, &joined);
+  }
+  for (int i = 0; i < 3 && fits; i++)
+    random_weight_free(&weights[i]);
+  llq_backend_close(subject);
+}
+END_TEST
+
+#define N_DRAWS 9
+
+/* Every kind of sampling, in turn. */
+static llq_draw draw_number(int i, double uniform) {
+  static const llq_draw kinds[N_DRAWS] = {
+      {.temperature = 0},
+      {.temperature = 1},
+      {.temperature = 0.2, .top_p = 0.95},
+      {.temperature = 1, .top_k = 50},
+      {.temperature = 2, .top_k = 1000, .top_p = 0.9, .min_p = 0.01},
+      {.temperature = 1, .top_k = 1},
+      {.temperature = 1, .top_p = 1e-9},
+      {.temperature = 1e-300},
+      {.temperature = 0.7, .min_p = 0.3}};
+  llq_draw draw = kinds[i];
+  draw.uniform = uniform;
+  return draw;
+}
+
+/* Rows of logits with ties. */
+static float *random_logits(int n_vocab) {
+  float *logits = random_values(9, 3, (size_t)(N_DRAWS * n_vocab));
+  for (int i = 0; i < N_DRAWS * n_vocab; i++)
+    logits[i] = roundf(64 * logits[i]) / 64;
+  return logits;
+}
+
+static void draw_on(llq_backend *backend, const float *logits, int n_vocab,
+                    llq_draw *draws) {
+  const llq_fused_plan options = {sizeof options, N_DRAWS, 64, 0, 0};
+  llq_segment segments[N_DRAWS];
+  int32_t zeros[N_DRAWS] = {0}, rows[N_DRAWS];
+  for (int i = 0; i < N_DRAWS; i++) {
+    segments[i] = (llq_segment){i, 1, 0, 0};
+    rows[i] = i;
+  }
+  const llq_batch batch = {segments, zeros, N_DRAWS, 1, 64, N_DRAWS};
+  const llq_fused_step step = {.struct_size = sizeof step,
+                               .batch = &batch,
+                               .ids = zeros,
+                               .logit_rows = rows,
+                               .n_logit_rows = N_DRAWS,
+                               .n_draws = N_DRAWS,
+                               .draws = draws};
+  struct guarded matrix = guarded_open(backend, N_DRAWS, n_vocab, LLQ_F32);
+  void *plan;
+  int is_recorded;
+  guarded_set(&matrix, logits);
+  ck_assert_llq_ok(llqi_plan_open(backend, &options, &plan));
+  for (int turn = 0; turn < 4; turn++) { /* recorded on the way */
+    ck_assert_llq_ok(llqi_fused_begin(backend, plan, &step, &is_recorded));
+    int status = is_recorded ? LLQ_OK : llqi_fused_draw(backend, &matrix.view);
+    ck_assert_llq_ok(llqi_fused_end(backend, status, draws));
+  }
+  llqi_plan_close(backend, plan);
+  guarded_close(&matrix);
+}
+
+START_TEST(draws_are_the_host_s) {
+  static const int sizes[] = {1, 37, 2048, 128256};
+  llq_backend *subject = open_subject(_i);
+  for (int s = 0; s < 4; s++) {
+    int n_vocab = sizes[s];
+    float *logits = random_logits(n_vocab);
+    struct llqi_sampler sampler;
+    ck_assert_llq_ok(llqi_sampler_open(&sampler, n_vocab));
+    for (int turn = 0; turn < 20; turn++) {
+      llq_draw found[N_DRAWS], expected;
+      for (int i = 0; i < N_DRAWS; i++)
+        found[i] = draw_number(i, turn / 19.0 * 0.999999);
+      draw_on(subject, logits, n_vocab, found);
+      for (int i = 0; i < N_DRAWS; i++) {
+        expected = draw_number(i, turn / 19.0 * 0.999999);
+        llqi_sample(&sampler, logits + (size_t)i * (size_t)n_vocab, &expected);
+        ck_assert_int_eq(found[i].id, expected.id);
+        ck_assert_int_eq(found[i].is_finite, 1);
+        ck_assert(found[i].margin == expected.margin);
+      }
+    }
+    logits[n_vocab / 2] = NAN;
+    llq_draw draws[N_DRAWS] = {{0}};
+    draw_on(subject, logits, n_vocab, draws);
+    ck_assert_int_eq(draws[0].is_finite, 0);
+    ck_assert_int_eq(draws[1].is_finite, 1);
+    llqi_sampler_close(&sampler);
+    free(logits);
+  }
+  llq_backend_close(subject);
+}
+END_TEST
+
+#define N_PROMPT 150
+#define N_TOKENS 12
+#define TOLERANCE_LOGITS 0.04f
+
+static const char *const schemes[] = {"bf16", "w8a8-fp", "w8a8-int",
+                                      "w8a16-int", "w4a16-int"};
+#define N_SCHEMES ((int)(sizeof schemes / sizeof schemes[0]))
+
+static llq_model *quantized_micro(const char *scheme) {
+  llq_quantizer_options options = LLQ_QUANTIZER_OPTIONS_INIT;
+  llq_quantizer *quantizer;
+  llq_model *base, *model;
+  options.scheme = scheme;
+  ck_assert_llq_ok(llq_model_open(&base, "llq-micro", NULL));
+  ck_assert_llq_ok(llq_quantizer_open(&quantizer, NULL, base, &options));
+  ck_assert_llq_ok(llq_quantizer_run(quantizer));
+  ck_assert_llq_ok(llq_quantizer_take(quantizer, &model));
+  llq_quantizer_close(quantizer);
+  llq_model_close(base);
+  return model;
+}
+
+/* Logits of a prompt in chunks, then token by token. */
+static void run_model(llq_backend *backend, llq_model *model, int n_chunk,
+                      float *logits) {
+  struct forward_run run;
+  int n_vocab = (int)model->config.n_vocab, at = 0;
+  int32_t ids[N_PROMPT + N_TOKENS];
+  for (int i = 0; i < N_PROMPT + N_TOKENS; i++)
+    ids[i] = (i * 389 + 11) % n_vocab;
+  ck_assert_llq_ok(forward_run_open(&run, backend, model, LLQ_BF16, N_PROMPT,
+                                    N_PROMPT + N_TOKENS));
+  while (at < N_PROMPT + N_TOKENS) {
+    int n = at < N_PROMPT ? n_chunk : 1;
+    n = at < N_PROMPT && at + n > N_PROMPT ? N_PROMPT - at : n;
+    ck_assert_llq_ok(forward_run_tokens(&run, ids + at, n, at, n,
+                                        logits + (size_t)(at * n_vocab)));
+    at += n;
+  }
+  forward_run_close(&run);
+}
+
+START_TEST(a_model_s_logits_are_the_reference_s_however_it_is_cut) {
+  llq_backend *subject = open_subject(_i / N_SCHEMES);
+  llq_backend *reference = open_reference();
+  llq_model *model = quantized_micro(schemes[_i % N_SCHEMES]);
+  int64_t n_rows = N_PROMPT + N_TOKENS, n_vocab = model->config.n_vocab;
+  size_t n = (size_t)(n_rows * n_vocab);
+  float *expected = malloc(n * sizeof *expected);
+  float *found = malloc(n * sizeof *found), *cut = malloc(n * sizeof *cut);
+  run_model(reference, model, N_PROMPT, expected);
+  run_model(subject, model, N_PROMPT, found);
+  expect_close(expected, found, n_rows, n_vocab, TOLERANCE_LOGITS,
+               schemes[_i % N_SCHEMES]);
+  static const int chunks[] = {1, 7, 64, 100};
+  for (int i = 0; i < 4; i++) {
+    run_model(subject, model, chunks[i], cut);
+    ck_assert_msg(memcmp(found, cut, n * sizeof *cut) == 0,
+                  "%s: chunks of %d give other logits", schemes[_i % N_SCHEMES],
+                  chunks[i]);
+  }
+  free(expected);
+  free(found);
+  free(cut);
+  llq_model_close(model);
+  llq_backend_close(reference);
+  llq_backend_close(subject);
+}
+END_TEST
+
+Suite *test_suite(void) {
+  Suite *suite = suite_create("fused");
+  TCase *tests = tcase_create("fused");
+  n_subjects = find_fused_subjects();
+  if (n_subjects == 0)
+    printf("# SKIP no device with fused operations\n");
+  tcase_set_timeout(tests, 120);
+  tcase_add_loop_test(tests, a_fused_linear_is_what_it_stands_for, 0,
+                      n_subjects * n_weight_formats);
+  tcase_add_loop_test(tests, joined_linears_lie_side_by_side, 0,
+                      n_subjects * n_weight_formats);
+  tcase_add_loop_test(tests, draws_are_the_host_s, 0, n_subjects);
+  tcase_add_loop_test(tests,
+                      a_model_s_logits_are_the_reference_s_however_it_is_cut, 0,
+                      n_subjects * N_SCHEMES);
+  suite_add_tcase(suite, tests);
+  return suite;
+}
