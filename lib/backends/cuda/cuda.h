@@ -24,7 +24,9 @@ struct cuda_device {
   void *batch_memory;
   size_t batch_capacity;
 
-  struct cuda_plan *plan; /* of the fused step under way */
+  struct cuda_block *blocks;    /* of weights (arena.c) */
+  struct cuda_staging *staging; /* of large copies; NULL before the first */
+  struct cuda_plan *plan;       /* of the fused step under way */
 };
 
 extern const llq_host *llq_cuda_host;
@@ -50,6 +52,15 @@ extern const llq_backend_registry cuda_registry;
 extern const llq_backend_memory cuda_memory;
 extern const llq_backend_ops cuda_ops;
 extern const llq_backend_fused cuda_fused;
+
+/* Memory for weights, 256-byte aligned; NULL may be given back. */
+int cuda_arena_take(struct cuda_device *device, size_t size, void **memory);
+void cuda_arena_give(struct cuda_device *device, void *memory);
+
+/* Copies to the device, in the order of its stream; `from` was read when it
+   returns. */
+int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size);
+void cuda_staging_close(struct cuda_staging *staging);
 
 /* Weights on the device: one, or several joined. */
 int cuda_linear_upload(void *self, const llq_weight *weight, int compute, void **linear);

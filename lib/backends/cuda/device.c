@@ -72,6 +72,7 @@ static void close_device(void *self) {
     cudaStreamDestroy(device->stream);
   cudaFree(device->batch_memory);
   cudaFree(device->scratch);
+  cuda_staging_close(device->staging);
   free(device);
 }
 

@@ -24,10 +24,10 @@ void cuda_linear_free(void *self, void *memory) {
   struct cuda_linear *linear = memory;
   if (linear == NULL)
     return;
-  cudaFree(linear->data);
-  cudaFree(linear->scale);
-  cudaFree(linear->zero);
-  cudaFree(linear->group_index);
+  cuda_arena_give(self, linear->data);
+  cuda_arena_give(self, linear->scale);
+  cuda_arena_give(self, linear->zero);
+  cuda_arena_give(self, linear->group_index);
   free(linear);
 }
 
@@ -41,7 +41,7 @@ static int place_joined(struct cuda_device *device, const llq_weight *const *wei
     return LLQ_OK;
   for (int i = 0; i < n; i++)
     total += size(weights[i]);
-  int status = cuda_memory.alloc(device, total, to);
+  int status = cuda_arena_take(device, total, to);
   for (int i = 0; i < n && status >= 0; i++) {
     status = cuda_memory.upload(device, (char *)*to + at, part(weights[i]), size(weights[i]));
     at += size(weights[i]);

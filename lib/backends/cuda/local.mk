@@ -7,6 +7,7 @@ cuda_sources = \
 	lib/backends/cuda/any/elementwise.cu \
 	lib/backends/cuda/any/linear.cu \
 	lib/backends/cuda/any/rope.cu \
+	lib/backends/cuda/arena.c \
 	lib/backends/cuda/batch.c \
 	lib/backends/cuda/common/draw.cu \
 	lib/backends/cuda/common/repack.cu \
@@ -22,7 +23,8 @@ cuda_sources = \
 	lib/backends/cuda/sm80/attention.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
-	lib/backends/cuda/sm90/stream.cu
+	lib/backends/cuda/sm90/stream.cu \
+	lib/backends/cuda/staging.c
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
 	lib/backends/cuda/common/attend.cuh \

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Large copies from pageable host memory, such as a mapped checkpoint: a few
+   threads copy pieces into pinned memory, from where the device fetches them
+   while the next are copied. One thread alone would copy at a fraction of what
+   PCIe carries. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/cuda/cuda.h"
+
+#define N_LANES 6
+#define PIECE ((size_t)4 << 20)
+
+struct cuda_staging {
+  char *pinned; /* N_LANES pieces */
+  cudaEvent_t fetched[N_LANES];
+};
+
+/* A thread's share of a copy: pieces number, number + N_LANES, ... */
+struct lane {
+  struct cuda_device *device;
+  int number;
+  char *to;
+  const char *from;
+  size_t size;
+  cudaError_t error;
+};
+
+static cudaError_t copy_piece(struct lane *lane, size_t at) {
+  struct cuda_staging *staging = lane->device->staging;
+  char *pinned = staging->pinned + (size_t)lane->number * PIECE;
+  cudaEvent_t fetched = staging->fetched[lane->number];
+  size_t n = lane->size - at < PIECE ? lane->size - at : PIECE;
+  cudaError_t error = cudaEventSynchronize(fetched);
+  if (error != cudaSuccess)
+    return error;
+  memcpy(pinned, lane->from + at, n);
+  error = cudaMemcpyAsync(lane->to + at, pinned, n, cudaMemcpyHostToDevice, lane->device->stream);
+  return error != cudaSuccess ? error : cudaEventRecord(fetched, lane->device->stream);
+}
+
+static void *run_lane(void *argument) {
+  struct lane *lane = argument;
+  lane->error = cudaSetDevice(lane->device->index);
+  for (size_t at = (size_t)lane->number * PIECE; at < lane->size && lane->error == cudaSuccess;
+       at += N_LANES * PIECE)
+    lane->error = copy_piece(lane, at);
+  return NULL;
+}
+
+void cuda_staging_close(struct cuda_staging *staging) {
+  if (staging == NULL)
+    return;
+  for (int i = 0; i < N_LANES; i++)
+    if (staging->fetched[i] != NULL)
+      cudaEventDestroy(staging->fetched[i]);
+  cudaFreeHost(staging->pinned);
+  free(staging);
+}
+
+static int open_staging(struct cuda_device *device) {
+  if (device->staging != NULL)
+    return LLQ_OK;
+  struct cuda_staging *staging = calloc(1, sizeof *staging);
+  if (staging == NULL)
+    return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
+  cudaError_t error = cudaMallocHost((void **)&staging->pinned, N_LANES * PIECE);
+  for (int i = 0; i < N_LANES && error == cudaSuccess; i++)
+    error = cudaEventCreateWithFlags(&staging->fetched[i], cudaEventDisableTiming);
+  if (error != cudaSuccess) {
+    cuda_staging_close(staging);
+    return cuda_fail(device, error, "pinned memory for copies");
+  }
+  device->staging = staging;
+  return LLQ_OK;
+}
+
+int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size) {
+  struct lane lanes[N_LANES];
+  pthread_t threads[N_LANES];
+  int is_thread[N_LANES];
+  int status = open_staging(device);
+  if (status < 0)
+    return status;
+  for (int i = 0; i < N_LANES; i++) {
+    lanes[i] = (struct lane){device, i, to, from, size, cudaSuccess};
+    is_thread[i] = pthread_create(&threads[i], NULL, run_lane, &lanes[i]) == 0;
+    if (!is_thread[i])
+      run_lane(&lanes[i]);
+  }
+  for (int i = 0; i < N_LANES; i++)
+    if (is_thread[i])
+      pthread_join(threads[i], NULL);
+  for (int i = 0; i < N_LANES; i++)
+    CUDA_TRY(device, lanes[i].error);
+  return LLQ_OK;
+}
