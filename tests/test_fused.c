@@ -39,7 +39,7 @@ struct around {
   int has_norm, swiglu, adds;
 };
 static const struct around arounds[] = {
-    {0, 0, 0}, {1, 0, 0}, {0, 0, 1}, {1, 1, 0}, {1, 1, 1}};
+    {0, 0, 0}, {1, 0, 0}, {0, 0, 1}, {1, 0, 1}, {1, 1, 0}};
 #define N_AROUNDS ((int)(sizeof arounds / sizeof arounds[0]))
 
 /* Values of a linear and what surrounds it, on the host. */
@@ -325,7 +325,10 @@ END_TEST
 
 #define N_PROMPT 150
 #define N_TOKENS 12
-#define TOLERANCE_LOGITS 0.04f
+/* Of the largest logit. Where activations are quantized, one that lies between
+   two codes may go to either: that moves a whole product. */
+#define TOLERANCE_LOGITS 0.03f
+#define TOLERANCE_LOGITS_QUANTIZED 0.1f
 
 static const char *const schemes[] = {"bf16", "w8a8-fp", "w8a8-int",
                                       "w8a16-int", "w4a16-int"};
@@ -375,7 +378,9 @@ START_TEST(a_model_s_logits_are_the_reference_s_however_it_is_cut) {
   float *found = malloc(n * sizeof *found), *cut = malloc(n * sizeof *cut);
   run_model(reference, model, N_PROMPT, expected);
   run_model(subject, model, N_PROMPT, found);
-  expect_close(expected, found, n_rows, n_vocab, TOLERANCE_LOGITS,
+  int has_codes = strncmp(schemes[_i % N_SCHEMES], "w8a8", 4) == 0;
+  expect_close(expected, found, n_rows, n_vocab,
+               has_codes ? TOLERANCE_LOGITS_QUANTIZED : TOLERANCE_LOGITS,
                schemes[_i % N_SCHEMES]);
   static const int chunks[] = {1, 7, 64, 100};
   for (int i = 0; i < 4; i++) {

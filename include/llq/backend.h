@@ -205,7 +205,8 @@ typedef struct llq_linear_call {
   float eps;            /**< of that norm */
   int32_t swiglu;       /**< 1: out = swiglu(first half of the outputs, second
                              half), [n_rows, n_out / 2] */
-  int32_t adds;         /**< 1: out = out + what was computed */
+  int32_t adds;         /**< 1: out = out + what was computed; not with
+                             swiglu */
   int32_t reserved;
   llq_view *out;        /**< BF16; F32 without swiglu and adds */
 } llq_linear_call;

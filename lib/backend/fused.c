@@ -52,8 +52,9 @@ static int check_out(const struct llqi_linear_call *call) {
   int64_t n_cols = call->linear->n_out / (call->swiglu ? 2 : 1);
   LLQ_TRY(llqi_check_values(call->out, "linear: out"));
   LLQ_TRY(llqi_check_shape(call->out, call->x->n_rows, n_cols, "linear: out"));
-  LLQ_REQUIRE(!call->swiglu || call->linear->n_out % 2 == 0,
-              "linear: swiglu of %lld outputs", (long long)call->linear->n_out);
+  LLQ_REQUIRE(!call->swiglu || (call->linear->n_out % 2 == 0 && !call->adds),
+              "linear: swiglu of %lld outputs, added to others: %d",
+              (long long)call->linear->n_out, call->adds);
   LLQ_REQUIRE(call->out->dtype == LLQ_BF16 || (!call->swiglu && !call->adds),
               "linear: out of type %s", llqi_dtype_name(call->out->dtype));
   return LLQ_OK;

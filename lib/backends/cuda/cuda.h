@@ -8,6 +8,12 @@
 
 #include "backends/cuda/kernels.h"
 
+/* Device memory that grows as needed. */
+struct cuda_buffer {
+  void *memory;
+  size_t size;
+};
+
 /* A device that a backend was opened on. */
 struct cuda_device {
   int index;
@@ -15,10 +21,10 @@ struct cuda_device {
   int n_units; /* multiprocessors */
   cudaStream_t stream;
 
-  /* Working memory of one operation, grown as needed. */
-  void *scratch;
-  size_t scratch_size;
-  unsigned n_scratch_moves; /* what was recorded before one is void */
+  /* Working memory of one operation: its kernel's own, inputs made for the
+     kernel, and inputs in another order. */
+  struct cuda_buffer scratch, inputs, ordered;
+  unsigned n_moves; /* of those; what was recorded before one is void */
 
   /* The description of an unfused operation's batch in device memory. */
   void *batch_memory;
@@ -67,6 +73,11 @@ int cuda_linear_upload(void *self, const llq_weight *weight, int compute, void *
 int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void **linear);
 void cuda_linear_free(void *self, void *linear);
 
+/* Can a weight be CUDA_LAYOUT_TILED? The linear's shape is filled in. */
+int cuda_tiled_takes(const struct cuda_linear *linear, const llq_weight *weight);
+int cuda_tiled_place(struct cuda_device *device, struct cuda_linear *linear,
+                     const llq_weight *const *weights, int n);
+
 /* Runs a product on the kernel that is best for it. is_fast: as in
    llq_fused_plan. */
 int cuda_product_run(struct cuda_device *device, const struct cuda_product *product, int is_fast);
@@ -74,6 +85,10 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
 /* How the device's kernels are launched, with `scratch_size` bytes of scratch.
    Fails while a step is recorded that needs more than any before it. */
 int cuda_launch_on(struct cuda_device *device, size_t scratch_size, struct cuda_launch *launch);
+
+/* Memory for inputs that are made for a kernel, with the same limit. */
+int cuda_inputs_on(struct cuda_device *device, size_t size, void **memory);
+int cuda_ordered_on(struct cuda_device *device, size_t size, void **memory);
 
 /* Copies a batch's rows and pages to the device, for unfused operations. */
 int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch, struct cuda_batch *out);

@@ -71,7 +71,9 @@ static void close_device(void *self) {
   if (device->stream != NULL)
     cudaStreamDestroy(device->stream);
   cudaFree(device->batch_memory);
-  cudaFree(device->scratch);
+  cudaFree(device->scratch.memory);
+  cudaFree(device->inputs.memory);
+  cudaFree(device->ordered.memory);
   cuda_staging_close(device->staging);
   free(device);
 }

@@ -25,6 +25,7 @@ struct cuda_linear {
   void *data, *scale;
   int8_t *zero;         /* NULL: symmetric */
   int32_t *group_index; /* NULL: input / group_size */
+  int32_t *order;       /* tiled: the input that comes i-th; NULL: i */
 };
 
 /* One row of a batch: where its sequence's pages begin, and its position. */
@@ -70,7 +71,8 @@ struct cuda_product {
   const void *norm; /* bf16 [n_in]: x is RMS-normalized first; NULL: not */
   float eps;
   int swiglu;           /* 1: out[r, o] = silu(y[r, o]) * y[r, n_out / 2 + o] */
-  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL */
+  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL;
+                           not with swiglu */
   void *out;            /* [n_rows, n_out], with swiglu [n_rows, n_out / 2] */
   int out_dtype;        /* BF16, or F32 without swiglu and residual */
 };

@@ -28,6 +28,7 @@ void cuda_linear_free(void *self, void *memory) {
   cuda_arena_give(self, linear->scale);
   cuda_arena_give(self, linear->zero);
   cuda_arena_give(self, linear->group_index);
+  cuda_arena_give(self, linear->order);
   free(linear);
 }
 
@@ -96,7 +97,8 @@ static int place_all(struct cuda_device *device, const llq_weight *const *weight
   return status;
 }
 
-int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void **out) {
+static int join(struct cuda_device *device, const llq_weight *const *weights,
+                int n, int compute, void **out) {
   const llq_weight *weight = weights[0];
   struct cuda_linear *linear = calloc(1, sizeof *linear);
   if (linear == NULL)
@@ -109,9 +111,11 @@ int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void *
   linear->n_groups = n_groups(weight);
   for (int i = 0; i < n; i++)
     linear->n_out += weights[i]->n_out;
-  int status = place_all(self, weights, n, linear);
+  int is_tiled = compute == LLQ_BF16 && cuda_tiled_takes(linear, weight);
+  int status = is_tiled ? cuda_tiled_place(device, linear, weights, n)
+                        : place_all(device, weights, n, linear);
   if (status < 0) {
-    cuda_linear_free(self, linear);
+    cuda_linear_free(device, linear);
     return status;
   }
   *out = linear;
@@ -119,5 +123,9 @@ int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void *
 }
 
 int cuda_linear_upload(void *self, const llq_weight *weight, int compute, void **out) {
-  return cuda_linear_join(self, &weight, 1, out);
+  return join(self, &weight, 1, compute, out);
+}
+
+int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void **out) {
+  return join(self, weights, n, LLQ_BF16, out);
 }

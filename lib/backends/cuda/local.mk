@@ -10,6 +10,7 @@ cuda_sources = \
 	lib/backends/cuda/arena.c \
 	lib/backends/cuda/batch.c \
 	lib/backends/cuda/common/draw.cu \
+	lib/backends/cuda/common/order.cu \
 	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/device.c \
 	lib/backends/cuda/fused.c \
@@ -24,7 +25,8 @@ cuda_sources = \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
 	lib/backends/cuda/sm90/stream.cu \
-	lib/backends/cuda/staging.c
+	lib/backends/cuda/staging.c \
+	lib/backends/cuda/tiled.c
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
 	lib/backends/cuda/common/attend.cuh \
@@ -35,6 +37,7 @@ cuda_headers = \
 	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
+	lib/backends/cuda/common/order.h \
 	lib/backends/cuda/common/repack.h \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \

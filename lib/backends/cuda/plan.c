@@ -35,7 +35,7 @@ struct cuda_plan {
   cudaEvent_t copied; /* the host's inputs were read */
   struct recording recordings[N_RECORDINGS];
   uint64_t n_steps;
-  unsigned n_scratch_moves; /* of the device, when they were made */
+  unsigned n_moves; /* of the device, when they were made */
 
   /* The step under way. */
   struct cuda_step step;
@@ -199,9 +199,9 @@ static int choose_mode(struct cuda_plan *plan) {
   plan->mode = DIRECT;
   if (batch->n_segment_rows_max > 1 || batch->n_segments != batch->n_rows)
     return LLQ_OK;
-  if (plan->n_scratch_moves != device->n_scratch_moves)
+  if (plan->n_moves != device->n_moves)
     forget_recordings(plan);
-  plan->n_scratch_moves = device->n_scratch_moves;
+  plan->n_moves = device->n_moves;
   const struct shape shape = {batch->n_rows, plan->step.n_logit_rows, plan->step.n_draws,
                               plan->step.has_temperature, batch->n_positions_max};
   struct recording *recording = find_recording(plan, &shape);

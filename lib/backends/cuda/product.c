@@ -1,48 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which kernels run a product: y = x W^T with what surrounds it. */
-#include "backends/cuda/cuda.h"
+/* Which kernels run a product, y = x W^T with what surrounds it:
 
-/* Sizes in bytes of bf16 [n_rows, n_cols]. */
+   few rows, or no dependence between rows wanted   stream
+   anything that these do not take                  plain kernels
+
+   Inputs that are made for a kernel (normalized, or in another order) lie in
+   memory of their own, since kernels use the scratch memory themselves. */
+#include "backends/cuda/common/order.h"
+#include "backends/cuda/cuda.h"
+#include "backends/cuda/sm80/stream.h"
+#include "backends/cuda/sm90/stream.h"
+
 static size_t bf16_size(int64_t n_rows, int64_t n_cols) {
   size_t size = (size_t)(n_rows * n_cols) * 2;
   return (size + 255) / 256 * 256;
 }
 
-static int run_around(struct cuda_device *device, const struct cuda_product *product,
-                      const void *y) {
-  const int64_t n_rows = product->n_rows;
-  const int64_t n_cols = product->linear->n_out / (product->swiglu ? 2 : 1);
-  if (product->swiglu)
-    CUDA_TRY(device, any_swiglu_halves(device->stream, y, n_rows, n_cols, product->out, LLQ_BF16));
-  if (product->residual != NULL)
-    CUDA_TRY(device, any_add(device->stream, product->out, y, n_rows * n_cols, LLQ_BF16));
+/* x normalized into `out`. */
+static int normalize(struct cuda_device *device, const struct cuda_product *product, void *out) {
+  CUDA_TRY(device, any_rms_norm(device->stream, product->x, product->norm, product->eps,
+                                product->n_rows, product->linear->n_in, out, LLQ_BF16));
   return LLQ_OK;
 }
 
-/* Norm, product and the rest one after the other, through scratch memory. */
+/* The product of plain kernels, then what comes behind it. */
+static int run_plain_product(struct cuda_device *device, const struct cuda_product *product,
+                             const void *x, void *y) {
+  const struct cuda_linear *linear = product->linear;
+  const int64_t n_rows = product->n_rows, n_out = linear->n_out;
+  CUDA_TRY(device, any_linear(device->stream, linear, x, n_rows, LLQ_BF16, y, product->out_dtype));
+  if (product->swiglu)
+    CUDA_TRY(device,
+             any_swiglu_halves(device->stream, y, n_rows, n_out / 2, product->out, LLQ_BF16));
+  if (product->residual != NULL)
+    CUDA_TRY(device, any_add(device->stream, product->out, y, n_rows * n_out, LLQ_BF16));
+  return LLQ_OK;
+}
+
 static int run_plainly(struct cuda_device *device, const struct cuda_product *product) {
   const struct cuda_linear *linear = product->linear;
-  const int64_t n_rows = product->n_rows;
-  const size_t x_size = product->norm != NULL ? bf16_size(n_rows, linear->n_in) : 0;
   const int is_direct = !product->swiglu && product->residual == NULL;
-  struct cuda_launch launch;
-  int status =
-      cuda_launch_on(device, x_size + (is_direct ? 0 : bf16_size(n_rows, linear->n_out)), &launch);
+  const size_t x_size = bf16_size(product->n_rows, linear->n_in);
+  const size_t y_size = is_direct ? 0 : bf16_size(product->n_rows, linear->n_out);
+  char *inputs;
+  int status = cuda_inputs_on(device, x_size + y_size, (void **)&inputs);
+  if (status >= 0 && product->norm != NULL)
+    status = normalize(device, product, inputs);
   if (status < 0)
     return status;
-  const void *x = product->x;
-  void *y = is_direct ? product->out : (char *)launch.scratch + x_size;
-  if (product->norm != NULL) {
-    CUDA_TRY(device, any_rms_norm(device->stream, x, product->norm, product->eps, n_rows,
-                                  linear->n_in, launch.scratch, LLQ_BF16));
-    x = launch.scratch;
-  }
-  CUDA_TRY(device, any_linear(device->stream, linear, x, n_rows, LLQ_BF16, y, product->out_dtype));
-  return is_direct ? LLQ_OK : run_around(device, product, y);
+  return run_plain_product(device, product, product->norm != NULL ? inputs : product->x,
+                           is_direct ? product->out : inputs + x_size);
+}
+
+static int stream_takes(const struct cuda_device *device, const struct cuda_product *product) {
+  return device->sm >= 90 ? sm90_stream_takes(product) : sm80_stream_takes(product);
+}
+
+static int run_stream(struct cuda_device *device, const struct cuda_product *product) {
+  struct cuda_launch launch;
+  int is_sm90 = device->sm >= 90;
+  size_t size = is_sm90 ? sm90_stream_scratch(product, device->n_units)
+                        : sm80_stream_scratch(product, device->n_units);
+  int status = cuda_launch_on(device, size, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, is_sm90 ? sm90_stream(&launch, product) : sm80_stream(&launch, product));
+  return LLQ_OK;
+}
+
+/* With activation order the kernels see inputs in the weight's order. */
+static int run_ordered(struct cuda_device *device, const struct cuda_product *product,
+                       int is_fast) {
+  const struct cuda_linear *linear = product->linear;
+  const int64_t n_rows = product->n_rows;
+  const size_t size = bf16_size(n_rows, linear->n_in);
+  struct cuda_linear sorted = *linear;
+  struct cuda_product inner = *product;
+  char *inputs;
+  int status = cuda_ordered_on(device, 2 * size, (void **)&inputs);
+  if (status >= 0 && product->norm != NULL)
+    status = normalize(device, product, inputs + size);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device,
+           common_order_inputs(device->stream, product->norm != NULL ? inputs + size : product->x,
+                               n_rows, linear->n_in, linear->order, inputs));
+  sorted.order = NULL;
+  inner.linear = &sorted;
+  inner.norm = NULL;
+  inner.x = inputs;
+  return cuda_product_run(device, &inner, is_fast);
 }
 
 int cuda_product_run(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
   if (product->n_rows == 0)
     return LLQ_OK;
+  if (product->linear->order != NULL)
+    return run_ordered(device, product, is_fast);
+  if (stream_takes(device, product))
+    return run_stream(device, product);
   return run_plainly(device, product);
 }
