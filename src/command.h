@@ -71,6 +71,7 @@ int run_perplexity(const struct command *command, int argc, char **argv);
 int run_eval(const struct command *command, int argc, char **argv);
 int run_score(const struct command *command, int argc, char **argv);
 int run_compare(const struct command *command, int argc, char **argv);
+int run_bench(const struct command *command, int argc, char **argv);
 int run_sweep(const struct command *command, int argc, char **argv);
 int run_report(const struct command *command, int argc, char **argv);
 

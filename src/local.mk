@@ -2,6 +2,7 @@
 bin_PROGRAMS += llq
 llq_SOURCES = \
 	src/arguments.c src/arguments.h \
+	src/bench.c \
 	src/command.c src/command.h \
 	src/comparison.c \
 	src/convert.c \

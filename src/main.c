@@ -34,6 +34,8 @@ static const struct command commands[] = {
      run_eval},
     {"score", "", "Score programs that exist already.", run_score},
     {"compare", "DIR_A DIR_B", "Compare two runs, task by task.", run_compare},
+    {"bench", "MODEL",
+     "Time prompts and decoding, beside what the device allows.", run_bench},
     {"sweep", "MODEL",
      "Quantize, evaluate and compare a model in several formats.", run_sweep},
     {"report", "DIR", "Write report.md and report.html from a sweep.",

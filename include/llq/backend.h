@@ -333,6 +333,16 @@ typedef struct llq_backend_calibration {
                 const llq_view *factor, llq_view *w);
 } llq_backend_calibration;
 
+/** Optional: measuring a device, and timing operations. All entries required;
+ *  as the functions of llq/device.h that are named alike. */
+typedef struct llq_backend_tools {
+  size_t struct_size;
+  int (*measure)(void *self, llq_device_rates *rates);
+  int (*profile)(void *self, int is_on);
+  /** @return 1, or 0 when there is no such entry. */
+  int (*profile_get)(void *self, uint64_t index, llq_profile_entry *entry);
+} llq_backend_tools;
+
 /** Everything a backend offers. */
 typedef struct llq_backend_table {
   uint32_t abi;            /**< #LLQ_BACKEND_ABI */
@@ -343,6 +353,7 @@ typedef struct llq_backend_table {
   const llq_backend_ops *ops;
   const llq_backend_fused *fused; /**< NULL = none */
   const llq_backend_calibration *calibration; /**< NULL = none */
+  const llq_backend_tools *tools; /**< NULL = none */
 } llq_backend_table;
 
 /** What libllq gives a plugin, so that a plugin links to nothing of it. */

@@ -73,6 +73,44 @@ LLQ_API int llq_backend_open(llq_backend **out, const char *name,
 LLQ_API int llq_backend_describe(const llq_backend *backend,
                                  llq_device_info *info);
 
+/** What a device moves and computes when nothing else is asked of it; 0 = not
+ *  measured. */
+typedef struct llq_device_rates {
+  size_t struct_size;   /**< sizeof(llq_device_rates) */
+  double read_bytes;    /**< bytes a second that kernels read from memory */
+  double copy_bytes;    /**< bytes a second read plus written by a copy */
+  double upload_bytes;  /**< bytes a second from pageable host memory */
+  double bf16_operations; /**< operations a second of a bf16 matrix product, an
+                               addition and a multiplication counted as two */
+  double fp8_operations;  /**< of FP8 E4M3 */
+  double int8_operations; /**< of int8 */
+} llq_device_rates;
+
+/** Measures a device for about a second. Takes a few GB of its memory.
+ *  @param rates  filled in up to its struct_size
+ *  @return #LLQ_OK; #LLQ_ERROR_UNSUPPORTED if the backend has no such
+ *          measurement (the CPU); #LLQ_ERROR_MEMORY, #LLQ_ERROR_DEVICE. */
+LLQ_API int llq_backend_measure(llq_backend *backend, llq_device_rates *rates);
+
+/** The time that one kind of operation has taken. */
+typedef struct llq_profile_entry {
+  size_t struct_size; /**< sizeof(llq_profile_entry) */
+  char name[96];      /**< operation and shape */
+  uint64_t n_calls;
+  double seconds;     /**< on the device, of all calls together */
+} llq_profile_entry;
+
+/** Begins a profile, or ends it. While it is on, each operation is timed by
+ *  itself, which makes the whole slower: nothing overlaps.
+ *  @param is_on  1 = forget what there is and begin; 0 = end
+ *  @return #LLQ_OK; #LLQ_ERROR_UNSUPPORTED (the CPU). */
+LLQ_API int llq_backend_profile(llq_backend *backend, int32_t is_on);
+
+/** One entry of the profile, in the order in which they first occurred.
+ *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT when there is no entry `index`. */
+LLQ_API int llq_backend_profile_get(llq_backend *backend, uint64_t index,
+                                    llq_profile_entry *entry);
+
 /** Closes a backend that no generator or quantizer uses any more. */
 LLQ_API void llq_backend_close(llq_backend *backend);
 
@@ -81,6 +119,9 @@ LLQ_API void llq_backend_close(llq_backend *backend);
 #define LLQ_BACKEND_OPTIONS_INIT {sizeof(llq_backend_options), NULL, 0, 0}
 #define LLQ_DEVICE_INFO_INIT {sizeof(llq_device_info), "", 0, 0, "", "", "", \
                               0, 0, 0, 0, ""}
+
+#define LLQ_DEVICE_RATES_INIT {sizeof(llq_device_rates), 0, 0, 0, 0, 0, 0}
+#define LLQ_PROFILE_ENTRY_INIT {sizeof(llq_profile_entry), "", 0, 0}
 
 #ifdef __cplusplus
 }

@@ -7,4 +7,5 @@ libllqi_la_SOURCES += \
 	lib/backend/operations.c \
 	lib/backend/plugin.c lib/backend/plugin.h \
 	lib/backend/registry.c \
+	lib/backend/tools.c \
 	lib/backend/upload.c

@@ -33,6 +33,7 @@ struct cuda_device {
   struct cuda_block *blocks;    /* of weights (arena.c) */
   struct cuda_staging *staging; /* of large copies; NULL before the first */
   struct cuda_plan *plan;       /* of the fused step under way */
+  struct cuda_profile *profile; /* NULL before the first */
 };
 
 extern const llq_host *llq_cuda_host;
@@ -58,6 +59,15 @@ extern const llq_backend_registry cuda_registry;
 extern const llq_backend_memory cuda_memory;
 extern const llq_backend_ops cuda_ops;
 extern const llq_backend_fused cuda_fused;
+extern const llq_backend_tools cuda_tools;
+
+/* Times of operations. Spans are for when it is on; they do not nest. */
+int cuda_profile_switch(void *self, int is_on);
+int cuda_profile_get(void *self, uint64_t index, llq_profile_entry *entry);
+void cuda_profile_close(struct cuda_profile *profile);
+int cuda_is_profiling(const struct cuda_device *device);
+int cuda_span_begin(struct cuda_device *device, const char *name);
+int cuda_span_end(struct cuda_device *device);
 
 /* Memory for weights, 256-byte aligned; NULL may be given back. */
 int cuda_arena_take(struct cuda_device *device, size_t size, void **memory);

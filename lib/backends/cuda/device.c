@@ -75,6 +75,7 @@ static void close_device(void *self) {
   cudaFree(device->inputs.memory);
   cudaFree(device->ordered.memory);
   cuda_staging_close(device->staging);
+  cuda_profile_close(device->profile);
   free(device);
 }
 

@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* llq_backend_fused: steps of a plan (plan.c) over products (product.c), and
    the kernels around them. */
+#include <stdio.h>
+
 #include "backends/cuda/common/draw.h"
 #include "backends/cuda/cuda.h"
+
+/* A profile's span around an operation; nothing while there is no profile. */
+static int begin(struct cuda_device *device, const char *name) {
+  return cuda_is_profiling(device) ? cuda_span_begin(device, name) : (int)LLQ_OK;
+}
+
+static int end(struct cuda_device *device, int status) {
+  return status >= 0 && cuda_is_profiling(device) ? cuda_span_end(device) : status;
+}
 
 static int embed(void *self, const llq_view *table, llq_view *out) {
   struct cuda_device *device = self;
@@ -24,7 +35,14 @@ static int linear(void *self, const llq_linear_call *call) {
                                        .residual = call->adds ? call->out->data : NULL,
                                        .out = call->out->data,
                                        .out_dtype = call->out->dtype};
-  return cuda_product_run(device, &product, is_fast);
+  char name[96];
+  snprintf(name, sizeof name, "linear %lld -> %lld%s%s%s, %lld rows", (long long)call->x->n_cols,
+           (long long)product.linear->n_out, call->norm != NULL ? ", norm" : "",
+           call->swiglu ? ", swiglu" : "", call->adds ? ", add" : "", (long long)product.n_rows);
+  int status = begin(device, name);
+  if (status >= 0)
+    status = cuda_product_run(device, &product, is_fast);
+  return end(device, status);
 }
 
 static int attend_plainly(struct cuda_device *device, const struct cuda_batch *batch,
@@ -52,7 +70,10 @@ static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_
   const struct cuda_step *step = cuda_plan_step(device->plan);
   const struct cuda_cache cache = {kv->keys,      kv->values,     kv->dtype,
                                    kv->page_size, kv->n_kv_heads, kv->head_size};
-  return attend_plainly(device, &step->batch, cos_sin, qkv, &cache, scale, out);
+  int status = begin(device, "rope, append, attention");
+  if (status >= 0)
+    status = attend_plainly(device, &step->batch, cos_sin, qkv, &cache, scale, out);
+  return end(device, status);
 }
 
 static int gather(void *self, int32_t first, const llq_view *x, llq_view *out) {
@@ -63,8 +84,7 @@ static int gather(void *self, int32_t first, const llq_view *x, llq_view *out) {
   return LLQ_OK;
 }
 
-static int draw(void *self, const llq_view *logits) {
-  struct cuda_device *device = self;
+static int draw_rows(struct cuda_device *device, const llq_view *logits) {
   const struct cuda_step *step = cuda_plan_step(device->plan);
   struct cuda_launch launch;
   int n_vocab = (int)logits->n_cols;
@@ -74,6 +94,13 @@ static int draw(void *self, const llq_view *logits) {
     return status;
   CUDA_TRY(device, common_draw(&launch, logits->data, step->n_draws, n_vocab, step->draws));
   return LLQ_OK;
+}
+
+static int draw(void *self, const llq_view *logits) {
+  int status = begin(self, "draw");
+  if (status >= 0)
+    status = draw_rows(self, logits);
+  return end(self, status);
 }
 
 const llq_backend_fused cuda_fused = {

@@ -97,8 +97,8 @@ static int place_all(struct cuda_device *device, const llq_weight *const *weight
   return status;
 }
 
-static int join(struct cuda_device *device, const llq_weight *const *weights,
-                int n, int compute, void **out) {
+static int join(struct cuda_device *device, const llq_weight *const *weights, int n, int compute,
+                void **out) {
   const llq_weight *weight = weights[0];
   struct cuda_linear *linear = calloc(1, sizeof *linear);
   if (linear == NULL)

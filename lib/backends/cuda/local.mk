@@ -11,16 +11,19 @@ cuda_sources = \
 	lib/backends/cuda/batch.c \
 	lib/backends/cuda/common/draw.cu \
 	lib/backends/cuda/common/order.cu \
+	lib/backends/cuda/common/rates.cu \
 	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/device.c \
 	lib/backends/cuda/fused.c \
 	lib/backends/cuda/launch.c \
 	lib/backends/cuda/linear.c \
+	lib/backends/cuda/measure.c \
 	lib/backends/cuda/memory.c \
 	lib/backends/cuda/operations.c \
 	lib/backends/cuda/plan.c \
 	lib/backends/cuda/plugin.c \
 	lib/backends/cuda/product.c \
+	lib/backends/cuda/profile.c \
 	lib/backends/cuda/sm80/attention.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
@@ -38,6 +41,7 @@ cuda_headers = \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/common/order.h \
+	lib/backends/cuda/common/rates.h \
 	lib/backends/cuda/common/repack.h \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \
