@@ -161,7 +161,8 @@ static void compare(llq_backend *reference, llq_backend *subject,
   ck_assert_llq_ok(llqi_linear_upload(subject, weight, LLQ_BF16, &linear));
   run_fused(subject, &linear, around, &in, ROWS_MAX, all);
   expect_close(expected, all, ROWS_MAX, n_cols, TOLERANCE, what);
-  for (int i = 0; i < N_ROW_COUNTS; i++) {
+  int step = around == &arounds[0] ? 1 : 5; /* others, for a few counts */
+  for (int i = 0; i < N_ROW_COUNTS; i += step) {
     int n_rows = row_counts[i];
     run_fused(subject, &linear, around, &in, n_rows, part);
     ck_assert_msg(memcmp(all, part, (size_t)(n_rows * n_cols) * sizeof *part) ==
