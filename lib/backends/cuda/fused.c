@@ -3,6 +3,7 @@
    the kernels around them. */
 #include <stdio.h>
 
+#include "backends/cuda/common/attention.h"
 #include "backends/cuda/common/draw.h"
 #include "backends/cuda/cuda.h"
 
@@ -64,14 +65,40 @@ static int attend_plainly(struct cuda_device *device, const struct cuda_batch *b
   return LLQ_OK;
 }
 
+static int attend_takes(const struct cuda_device *device, const struct cuda_attention *attention) {
+  return device->sm >= 90 ? sm90_attend_takes(attention) : sm80_attend_takes(attention);
+}
+
+static int attend_fast(struct cuda_device *device, const struct cuda_attention *attention) {
+  struct cuda_launch launch;
+  int is_sm90 = device->sm >= 90;
+  size_t size = is_sm90 ? sm90_attend_scratch(attention, device->n_units)
+                        : sm80_attend_scratch(attention, device->n_units);
+  int status = cuda_launch_on(device, size, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device,
+           is_sm90 ? sm90_attend(&launch, attention) : sm80_attend(&launch, attention));
+  return LLQ_OK;
+}
+
 static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_kv *kv, float scale,
                   llq_view *out) {
   struct cuda_device *device = self;
   const struct cuda_step *step = cuda_plan_step(device->plan);
   const struct cuda_cache cache = {kv->keys,      kv->values,     kv->dtype,
                                    kv->page_size, kv->n_kv_heads, kv->head_size};
+  const struct cuda_attention attention = {.batch = &step->batch,
+                                           .qkv = qkv->data,
+                                           .n_heads = (int)(out->n_cols / kv->head_size),
+                                           .cache = &cache,
+                                           .cos_sin = cos_sin->data,
+                                           .scale = scale,
+                                           .out = out->data};
   int status = begin(device, "rope, append, attention");
-  if (status >= 0)
+  if (status >= 0 && attend_takes(device, &attention))
+    status = attend_fast(device, &attention);
+  else if (status >= 0)
     status = attend_plainly(device, &step->batch, cos_sin, qkv, &cache, scale, out);
   return end(device, status);
 }
