@@ -5,12 +5,12 @@
 
 #include "backends/cuda/cuda.h"
 
-static void fill_rows(const llq_batch *batch, struct cuda_row *rows) {
+void cuda_batch_rows(const llq_batch *batch, struct cuda_row *rows) {
   for (int s = 0; s < batch->n_segments; s++) {
     const llq_segment *segment = &batch->segments[s];
     for (int i = 0; i < segment->n_rows; i++)
-      rows[segment->first_row + i] = (struct cuda_row){
-          segment->first_page, segment->first_position + i};
+      rows[segment->first_row + i] =
+          (struct cuda_row){segment->first_page, segment->first_position + i};
   }
 }
 
@@ -26,8 +26,7 @@ static int grow(struct cuda_device *device, size_t size) {
   return LLQ_OK;
 }
 
-int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch,
-                      struct cuda_batch *out) {
+int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch, struct cuda_batch *out) {
   size_t rows_size = (size_t)batch->n_rows * sizeof(struct cuda_row);
   size_t pages_size = (size_t)batch->n_pages_listed * sizeof(int32_t);
   int status = grow(device, rows_size + pages_size);
@@ -36,17 +35,16 @@ int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch,
   char *staging = malloc(rows_size + pages_size + 1);
   if (staging == NULL)
     return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
-  fill_rows(batch, (struct cuda_row *)staging);
+  cuda_batch_rows(batch, (struct cuda_row *)staging);
   memcpy(staging + rows_size, batch->pages, pages_size);
   /* Pageable memory: the copy has read it when the call returns. */
-  cudaError_t error =
-      cudaMemcpyAsync(device->batch_memory, staging, rows_size + pages_size,
-                      cudaMemcpyHostToDevice, device->stream);
+  cudaError_t error = cudaMemcpyAsync(device->batch_memory, staging, rows_size + pages_size,
+                                      cudaMemcpyHostToDevice, device->stream);
   free(staging);
   CUDA_TRY(device, error);
-  out->rows = device->batch_memory;
-  out->pages = (const int32_t *)((char *)device->batch_memory + rows_size);
-  out->n_rows = batch->n_rows;
-  out->page_size = batch->page_size;
+  *out = (struct cuda_batch){.rows = device->batch_memory,
+                             .pages = (const int32_t *)((char *)device->batch_memory + rows_size),
+                             .n_rows = batch->n_rows,
+                             .page_size = batch->page_size};
   return LLQ_OK;
 }

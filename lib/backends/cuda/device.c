@@ -6,19 +6,8 @@
 
 #include "backends/cuda/cuda.h"
 
-const struct cuda_kernels cuda_kernels_any = {
-    .name = "any",
-    .embed = any_embed,
-    .rms_norm = any_rms_norm,
-    .linear = any_linear,
-    .rope_append = any_rope_append,
-    .attention = any_attention,
-    .swiglu = any_swiglu,
-    .add = any_add,
-    .gather = any_gather,
-};
-
 #define SM_OLDEST 80 /* bf16 matrix instructions and cp.async begin there */
+#define SM_HOPPER 90 /* sm_90a code runs on this very one */
 
 /* A machine without a driver still has one entry, to say so. */
 static int count(void) {
@@ -29,8 +18,7 @@ static int count(void) {
 static void describe_driver(llq_device_info *info) {
   int version = 0;
   if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0)
-    snprintf(info->driver, sizeof info->driver, "CUDA %d.%d", version / 1000,
-             version % 1000 / 10);
+    snprintf(info->driver, sizeof info->driver, "CUDA %d.%d", version / 1000, version % 1000 / 10);
 }
 
 static int describe(int index, llq_device_info *info) {
@@ -45,20 +33,17 @@ static int describe(int index, llq_device_info *info) {
   if (error != cudaSuccess || index >= n) {
     snprintf(info->name, sizeof info->name, "NVIDIA GPU");
     snprintf(info->reason, sizeof info->reason, "%s",
-             error != cudaSuccess ? cudaGetErrorString(error)
-                                  : "no such device");
+             error != cudaSuccess ? cudaGetErrorString(error) : "no such device");
     return LLQ_OK;
   }
   int sm = 10 * properties.major + properties.minor;
-  snprintf(info->name, sizeof info->name, "%.*s",
-           (int)sizeof info->name - 1, properties.name);
-  snprintf(info->arch, sizeof info->arch, "sm80");
+  snprintf(info->name, sizeof info->name, "%.*s", (int)sizeof info->name - 1, properties.name);
+  snprintf(info->arch, sizeof info->arch, "%s", sm == SM_HOPPER ? "sm90" : "sm80");
   info->memory_bytes = properties.totalGlobalMem;
   info->n_units = properties.multiProcessorCount;
   info->usable = sm >= SM_OLDEST;
   if (!info->usable)
-    snprintf(info->reason, sizeof info->reason,
-             "compute capability %d.%d, at least 8.0 is needed",
+    snprintf(info->reason, sizeof info->reason, "compute capability %d.%d, at least 8.0 is needed",
              properties.major, properties.minor);
   size_t free_bytes, total;
   if (info->usable && cudaSetDevice(index) == cudaSuccess &&
@@ -67,12 +52,17 @@ static int describe(int index, llq_device_info *info) {
   return LLQ_OK;
 }
 
-static int choose_kernels(struct cuda_device *device, const char *arch) {
-  if (arch != NULL && strcmp(arch, "sm80") != 0)
-    return cuda_error(LLQ_ERROR_ARGUMENT,
-                      "cuda: arch '%s' is not known: sm80 is", arch);
-  device->kernels = &cuda_kernels_any;
-  device->sm = SM_OLDEST;
+static int choose_kernels(struct cuda_device *device, const llq_device_info *info,
+                          const char *arch) {
+  if (arch == NULL)
+    arch = info->arch;
+  if (strcmp(arch, "sm80") != 0 && strcmp(arch, "sm90") != 0)
+    return cuda_error(LLQ_ERROR_ARGUMENT, "cuda: arch '%s' is not known: sm80 and sm90 are", arch);
+  if (strcmp(arch, "sm90") == 0 && strcmp(info->arch, "sm90") != 0)
+    return cuda_error(LLQ_ERROR_DEVICE, "cuda:%d: %s cannot run the kernels of sm90", device->index,
+                      info->name);
+  device->sm = strcmp(arch, "sm90") == 0 ? SM_HOPPER : SM_OLDEST;
+  device->n_units = info->n_units;
   return LLQ_OK;
 }
 
@@ -81,21 +71,24 @@ static void close_device(void *self) {
   if (device->stream != NULL)
     cudaStreamDestroy(device->stream);
   cudaFree(device->batch_memory);
+  cudaFree(device->scratch.memory);
+  cudaFree(device->inputs.memory);
+  cudaFree(device->ordered.memory);
+  cuda_staging_close(device->staging);
+  cuda_profile_close(device->profile);
   free(device);
 }
 
-static int start(struct cuda_device *device, const char *arch) {
-  int status = choose_kernels(device, arch);
+static int start(struct cuda_device *device, const llq_device_info *info, const char *arch) {
+  int status = choose_kernels(device, info, arch);
   if (status < 0)
     return status;
   CUDA_TRY(device, cudaSetDevice(device->index));
-  CUDA_TRY(device, cudaStreamCreateWithFlags(&device->stream,
-                                             cudaStreamNonBlocking));
+  CUDA_TRY(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
   return LLQ_OK;
 }
 
-static int open_device(void **self, int index,
-                       const llq_backend_options *options) {
+static int open_device(void **self, int index, const llq_backend_options *options) {
   llq_device_info info = LLQ_DEVICE_INFO_INIT;
   describe(index, &info);
   if (!info.usable)
@@ -104,7 +97,7 @@ static int open_device(void **self, int index,
   if (device == NULL)
     return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
   device->index = index;
-  int status = start(device, options != NULL ? options->arch : NULL);
+  int status = start(device, &info, options != NULL ? options->arch : NULL);
   if (status < 0) {
     close_device(device);
     return status;

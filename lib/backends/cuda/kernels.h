@@ -25,6 +25,7 @@ struct cuda_linear {
   void *data, *scale;
   int8_t *zero;         /* NULL: symmetric */
   int32_t *group_index; /* NULL: input / group_size */
+  int32_t *order;       /* tiled: the input that comes i-th; NULL: i */
 };
 
 /* One row of a batch: where its sequence's pages begin, and its position. */
@@ -35,8 +36,8 @@ struct cuda_row {
 /* A batch in device memory. Numbers of the host are those that a launch's shape
    depends on; a recorded launch serves any batch that has the same. */
 struct cuda_batch {
-  const struct cuda_row *rows;       /* [n_rows] */
-  const llq_segment *segments;       /* [n_segments] */
+  const struct cuda_row *rows; /* [n_rows] */
+  const llq_segment *segments; /* [n_segments] */
   const int32_t *pages;
   int n_rows;
   int n_segments;
@@ -65,72 +66,48 @@ struct cuda_launch {
    Rounded to bf16 wherever the unfused operations round. */
 struct cuda_product {
   const struct cuda_linear *linear;
-  const void *x;        /* bf16 [n_rows, n_in] */
+  const void *x; /* bf16 [n_rows, n_in] */
   int64_t n_rows;
-  const void *norm;     /* bf16 [n_in]: x is RMS-normalized first; NULL: not */
+  const void *norm; /* bf16 [n_in]: x is RMS-normalized first; NULL: not */
   float eps;
   int swiglu;           /* 1: out[r, o] = silu(y[r, o]) * y[r, n_out / 2 + o] */
-  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL */
+  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL;
+                           not with swiglu */
   void *out;            /* [n_rows, n_out], with swiglu [n_rows, n_out / 2] */
   int out_dtype;        /* BF16, or F32 without swiglu and residual */
 };
 
-/* One implementation of every operation. */
-struct cuda_kernels {
-  const char *name;
-  cudaError_t (*embed)(cudaStream_t stream, const void *table, int table_dtype,
-                       const int32_t *ids, int64_t n_rows, int64_t n_cols,
-                       void *out, int dtype);
-  cudaError_t (*rms_norm)(cudaStream_t stream, const void *x,
-                          const void *weight, float eps, int64_t n_rows,
-                          int64_t n_cols, void *out, int dtype);
-  cudaError_t (*linear)(cudaStream_t stream, const struct cuda_linear *linear,
-                        const void *x, int64_t n_rows, int x_dtype, void *out,
-                        int out_dtype);
-  cudaError_t (*rope_append)(cudaStream_t stream, const struct cuda_batch *batch,
-                             const float *cos_sin, void *q, int n_heads,
-                             void *k, const void *v, int dtype,
-                             const struct cuda_cache *cache);
-  cudaError_t (*attention)(cudaStream_t stream, const struct cuda_batch *batch,
-                           const void *q, int n_heads, int dtype,
-                           const struct cuda_cache *cache, float scale,
-                           void *out);
-  cudaError_t (*swiglu)(cudaStream_t stream, const void *gate, const void *up,
-                        int64_t n, void *out, int dtype);
-  cudaError_t (*add)(cudaStream_t stream, void *x, const void *y, int64_t n,
-                     int dtype);
-  cudaError_t (*gather)(cudaStream_t stream, const void *x,
-                        const int32_t *rows, int64_t n_rows, int64_t n_cols,
-                        void *out, int dtype);
+/* Queries, keys and values of a batch's rows; strides in elements. */
+struct cuda_qkv {
+  void *q; /* [n_rows, n_heads * d] */
+  void *k; /* [n_rows, n_kv_heads * d] */
+  const void *v;
+  int64_t q_stride, kv_stride;
+  int n_heads;
 };
 
-/* Plain kernels, complete, for any GPU from sm_80 on. */
-extern const struct cuda_kernels cuda_kernels_any;
-
-cudaError_t any_embed(cudaStream_t stream, const void *table, int table_dtype,
-                      const int32_t *ids, int64_t n_rows, int64_t n_cols,
-                      void *out, int dtype);
-cudaError_t any_rms_norm(cudaStream_t stream, const void *x,
-                         const void *weight, float eps, int64_t n_rows,
-                         int64_t n_cols, void *out, int dtype);
-cudaError_t any_linear(cudaStream_t stream, const struct cuda_linear *linear,
-                       const void *x, int64_t n_rows, int x_dtype, void *out,
-                       int out_dtype);
-cudaError_t any_rope_append(cudaStream_t stream,
-                            const struct cuda_batch *batch,
-                            const float *cos_sin, void *q, int n_heads,
-                            void *k, const void *v, int dtype,
+/* Plain kernels, complete, for any GPU from sm_80 on: what the fast ones do not
+   take, and what they are held against. */
+cudaError_t any_embed(cudaStream_t stream, const void *table, int table_dtype, const int32_t *ids,
+                      int64_t n_rows, int64_t n_cols, void *out, int dtype);
+cudaError_t any_rms_norm(cudaStream_t stream, const void *x, const void *weight, float eps,
+                         int64_t n_rows, int64_t n_cols, void *out, int dtype);
+cudaError_t any_linear(cudaStream_t stream, const struct cuda_linear *linear, const void *x,
+                       int64_t n_rows, int x_dtype, void *out, int out_dtype);
+cudaError_t any_rope_append(cudaStream_t stream, const struct cuda_batch *batch,
+                            const float *cos_sin, const struct cuda_qkv *qkv, int dtype,
                             const struct cuda_cache *cache);
-cudaError_t any_attention(cudaStream_t stream, const struct cuda_batch *batch,
-                          const void *q, int n_heads, int dtype,
-                          const struct cuda_cache *cache, float scale,
-                          void *out);
-cudaError_t any_swiglu(cudaStream_t stream, const void *gate, const void *up,
-                       int64_t n, void *out, int dtype);
-cudaError_t any_add(cudaStream_t stream, void *x, const void *y, int64_t n,
-                    int dtype);
-cudaError_t any_gather(cudaStream_t stream, const void *x, const int32_t *rows,
-                       int64_t n_rows, int64_t n_cols, void *out, int dtype);
+cudaError_t any_attention(cudaStream_t stream, const struct cuda_batch *batch, const void *q,
+                          int64_t q_stride, int n_heads, int dtype, const struct cuda_cache *cache,
+                          float scale, void *out);
+cudaError_t any_swiglu(cudaStream_t stream, const void *gate, const void *up, int64_t n, void *out,
+                       int dtype);
+/* gate | up in rows of 2 n_cols */
+cudaError_t any_swiglu_halves(cudaStream_t stream, const void *gate_up, int64_t n_rows,
+                              int64_t n_cols, void *out, int dtype);
+cudaError_t any_add(cudaStream_t stream, void *x, const void *y, int64_t n, int dtype);
+cudaError_t any_gather(cudaStream_t stream, const void *x, const int32_t *rows, int64_t n_rows,
+                       int64_t n_cols, void *out, int dtype);
 
 #ifdef __cplusplus
 }

@@ -20,63 +20,112 @@ static size_t data_size(const llq_weight *weight) {
   }
 }
 
-/* Copies n bytes to memory of their own; NULL stays NULL. */
-static int place(struct cuda_device *device, const void *from, size_t n,
-                 void **to) {
-  *to = NULL;
-  if (from == NULL)
-    return LLQ_OK;
-  int status = cuda_memory.alloc(device, n, to);
-  return status < 0 ? status : cuda_memory.upload(device, *to, from, n);
-}
-
 void cuda_linear_free(void *self, void *memory) {
   struct cuda_linear *linear = memory;
   if (linear == NULL)
     return;
-  cudaFree(linear->data);
-  cudaFree(linear->scale);
-  cudaFree(linear->zero);
-  cudaFree(linear->group_index);
+  cuda_arena_give(self, linear->data);
+  cuda_arena_give(self, linear->scale);
+  cuda_arena_give(self, linear->zero);
+  cuda_arena_give(self, linear->group_index);
+  cuda_arena_give(self, linear->order);
   free(linear);
 }
 
-static int place_all(struct cuda_device *device, const llq_weight *weight,
+/* Copies a part of every weight, one behind the other. */
+static int place_joined(struct cuda_device *device, const llq_weight *const *weights, int n,
+                        const void *(*part)(const llq_weight *), size_t (*size)(const llq_weight *),
+                        void **to) {
+  size_t total = 0, at = 0;
+  *to = NULL;
+  if (part(weights[0]) == NULL)
+    return LLQ_OK;
+  for (int i = 0; i < n; i++)
+    total += size(weights[i]);
+  int status = cuda_arena_take(device, total, to);
+  for (int i = 0; i < n && status >= 0; i++) {
+    status = cuda_memory.upload(device, (char *)*to + at, part(weights[i]), size(weights[i]));
+    at += size(weights[i]);
+  }
+  return status;
+}
+
+static int64_t n_groups(const llq_weight *weight) {
+  return weight->group_size > 0 ? weight->n_in / weight->group_size : 1;
+}
+
+static const void *data_of(const llq_weight *weight) {
+  return weight->data;
+}
+
+static const void *scale_of(const llq_weight *weight) {
+  return weight->scale;
+}
+
+static const void *zero_of(const llq_weight *weight) {
+  return weight->zero;
+}
+
+static const void *index_of(const llq_weight *weight) {
+  return weight->group_index;
+}
+
+static size_t zero_size(const llq_weight *weight) {
+  return (size_t)(weight->n_out * n_groups(weight));
+}
+
+static size_t scale_size(const llq_weight *weight) {
+  return zero_size(weight) * element_size(weight->dtype);
+}
+
+static size_t index_size(const llq_weight *weight) {
+  return (size_t)weight->n_in * sizeof(int32_t);
+}
+
+static int place_all(struct cuda_device *device, const llq_weight *const *weights, int n,
                      struct cuda_linear *linear) {
-  size_t n_scales = (size_t)(linear->n_out * linear->n_groups);
   void *zero = NULL, *group_index = NULL;
-  int status = place(device, weight->data, data_size(weight), &linear->data);
+  int status = place_joined(device, weights, n, data_of, data_size, &linear->data);
   if (status >= 0)
-    status = place(device, weight->scale,
-                   n_scales * element_size(weight->dtype), &linear->scale);
+    status = place_joined(device, weights, n, scale_of, scale_size, &linear->scale);
   if (status >= 0)
-    status = place(device, weight->zero, n_scales, &zero);
+    status = place_joined(device, weights, n, zero_of, zero_size, &zero);
   linear->zero = zero;
-  if (status >= 0)
-    status = place(device, weight->group_index,
-                   (size_t)weight->n_in * sizeof(int32_t), &group_index);
+  if (status >= 0) /* only a weight by itself has an order */
+    status = place_joined(device, weights, 1, index_of, index_size, &group_index);
   linear->group_index = group_index;
   return status;
 }
 
-int cuda_linear_upload(void *self, const llq_weight *weight, int compute,
-                       void **out) {
+static int join(struct cuda_device *device, const llq_weight *const *weights, int n, int compute,
+                void **out) {
+  const llq_weight *weight = weights[0];
   struct cuda_linear *linear = calloc(1, sizeof *linear);
   if (linear == NULL)
     return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
   linear->format = weight->format;
   linear->dtype = weight->dtype;
   linear->activation = weight->activation;
-  linear->n_out = weight->n_out;
   linear->n_in = weight->n_in;
   linear->group_size = weight->group_size;
-  linear->n_groups =
-      weight->group_size > 0 ? weight->n_in / weight->group_size : 1;
-  int status = place_all(self, weight, linear);
+  linear->n_groups = n_groups(weight);
+  for (int i = 0; i < n; i++)
+    linear->n_out += weights[i]->n_out;
+  int is_tiled = compute == LLQ_BF16 && cuda_tiled_takes(linear, weight);
+  int status = is_tiled ? cuda_tiled_place(device, linear, weights, n)
+                        : place_all(device, weights, n, linear);
   if (status < 0) {
-    cuda_linear_free(self, linear);
+    cuda_linear_free(device, linear);
     return status;
   }
   *out = linear;
   return LLQ_OK;
+}
+
+int cuda_linear_upload(void *self, const llq_weight *weight, int compute, void **out) {
+  return join(self, &weight, 1, compute, out);
+}
+
+int cuda_linear_join(void *self, const llq_weight *const *weights, int n, void **out) {
+  return join(self, weights, n, LLQ_BF16, out);
 }

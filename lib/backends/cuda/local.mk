@@ -7,17 +7,29 @@ cuda_sources = \
 	lib/backends/cuda/any/elementwise.cu \
 	lib/backends/cuda/any/linear.cu \
 	lib/backends/cuda/any/rope.cu \
+	lib/backends/cuda/arena.c \
 	lib/backends/cuda/batch.c \
+	lib/backends/cuda/common/draw.cu \
+	lib/backends/cuda/common/order.cu \
+	lib/backends/cuda/common/rates.cu \
 	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/device.c \
+	lib/backends/cuda/fused.c \
+	lib/backends/cuda/launch.c \
 	lib/backends/cuda/linear.c \
+	lib/backends/cuda/measure.c \
 	lib/backends/cuda/memory.c \
 	lib/backends/cuda/operations.c \
+	lib/backends/cuda/plan.c \
 	lib/backends/cuda/plugin.c \
+	lib/backends/cuda/product.c \
+	lib/backends/cuda/profile.c \
 	lib/backends/cuda/sm80/attention.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
-	lib/backends/cuda/sm90/stream.cu
+	lib/backends/cuda/sm90/stream.cu \
+	lib/backends/cuda/staging.c \
+	lib/backends/cuda/tiled.c
 cuda_headers = \
 	lib/backends/cuda/any/number.cuh \
 	lib/backends/cuda/common/attend.cuh \
@@ -25,8 +37,11 @@ cuda_headers = \
 	lib/backends/cuda/common/attend_launch.cuh \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
+	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
+	lib/backends/cuda/common/order.h \
+	lib/backends/cuda/common/rates.h \
 	lib/backends/cuda/common/repack.h \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \
@@ -35,8 +50,7 @@ cuda_headers = \
 	lib/backends/cuda/cuda.h \
 	lib/backends/cuda/kernels.h \
 	lib/backends/cuda/sm80/stream.h \
-	lib/backends/cuda/sm90/stream.h \
-	lib/backends/cuda/sm90/warpgroup_products.cuh
+	lib/backends/cuda/sm90/stream.h
 
 EXTRA_DIST += $(cuda_headers) lib/backends/cuda/llq-plugin.map
 

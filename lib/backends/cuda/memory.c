@@ -10,9 +10,8 @@ static int alloc(void *self, size_t size, void **memory) {
     size_t free_bytes = 0, total = 0;
     cudaGetLastError(); /* a refused allocation leaves the device usable */
     cudaMemGetInfo(&free_bytes, &total);
-    return cuda_error(LLQ_ERROR_MEMORY,
-                      "cuda:%d: %zu bytes wanted, %zu of %zu free",
-                      device->index, size, free_bytes, total);
+    return cuda_error(LLQ_ERROR_MEMORY, "cuda:%d: %zu bytes wanted, %zu of %zu free", device->index,
+                      size, free_bytes, total);
   }
   CUDA_TRY(device, error);
   return LLQ_OK;
@@ -22,18 +21,20 @@ static void release(void *self, void *memory) {
   cudaFree(memory);
 }
 
+#define LARGE ((size_t)4 << 20) /* worth several threads */
+
 static int upload(void *self, void *to, const void *from, size_t size) {
   struct cuda_device *device = self;
-  CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice,
-                                   device->stream));
+  if (size >= LARGE)
+    return cuda_staging_upload(device, to, from, size);
+  CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, device->stream));
   CUDA_TRY(device, cudaStreamSynchronize(device->stream));
   return LLQ_OK;
 }
 
 static int download(void *self, void *to, const void *from, size_t size) {
   struct cuda_device *device = self;
-  CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost,
-                                   device->stream));
+  CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost, device->stream));
   CUDA_TRY(device, cudaStreamSynchronize(device->stream));
   return LLQ_OK;
 }

@@ -16,12 +16,10 @@ int cuda_error(int status, const char *format, ...) {
   return llq_cuda_host->fail(status, message);
 }
 
-int cuda_fail(const struct cuda_device *device, cudaError_t error,
-              const char *what) {
-  int status = error == cudaErrorMemoryAllocation ? LLQ_ERROR_MEMORY
-                                                  : LLQ_ERROR_DEVICE;
-  return cuda_error(status, "cuda:%d: %s: %s (%s)", device->index, what,
-                    cudaGetErrorName(error), cudaGetErrorString(error));
+int cuda_fail(const struct cuda_device *device, cudaError_t error, const char *what) {
+  int status = error == cudaErrorMemoryAllocation ? LLQ_ERROR_MEMORY : LLQ_ERROR_DEVICE;
+  return cuda_error(status, "cuda:%d: %s: %s (%s)", device->index, what, cudaGetErrorName(error),
+                    cudaGetErrorString(error));
 }
 
 __attribute__((visibility("default"))) const llq_backend_table *
@@ -32,6 +30,8 @@ llq_backend_entry(const llq_host *host, uint32_t abi) {
       .registry = &cuda_registry,
       .memory = &cuda_memory,
       .ops = &cuda_ops,
+      .fused = &cuda_fused,
+      .tools = &cuda_tools,
   };
   if (abi != LLQ_BACKEND_ABI)
     return NULL;

@@ -7,12 +7,13 @@
 
 constexpr int lane_elements = 8;
 
-__global__ void attend_rows(cuda_batch batch, const void *q, int n_heads, int dtype,
-                            cuda_cache cache, float scale, void *out) {
+__global__ void attend_rows(cuda_batch batch, const void *q, int64_t q_stride, int n_heads,
+                            int dtype, cuda_cache cache, float scale, void *out) {
   cuda_row row = batch.rows[blockIdx.x];
   int head = blockIdx.y, d = cache.head_size;
   int kv_head = head / (n_heads / cache.n_kv_heads);
-  int64_t q_at = (blockIdx.x * static_cast<int64_t>(n_heads) + head) * d;
+  int64_t q_at = blockIdx.x * q_stride + head * d;
+  int64_t out_at = (blockIdx.x * static_cast<int64_t>(n_heads) + head) * d;
   float query[lane_elements] = {}, sum[lane_elements] = {};
   for (int e = 0; e < lane_elements; e++)
     if (32 * e + static_cast<int>(threadIdx.x) < d)
@@ -38,14 +39,15 @@ __global__ void attend_rows(cuda_batch batch, const void *q, int n_heads, int dt
   }
   for (int e = 0; e < lane_elements; e++)
     if (32 * e + static_cast<int>(threadIdx.x) < d)
-      store_any(out, dtype, q_at + 32 * e + threadIdx.x, sum[e] / total);
+      store_any(out, dtype, out_at + 32 * e + threadIdx.x, sum[e] / total);
 }
 
-cudaError_t any_attention(cudaStream_t stream, const cuda_batch *batch, const void *q, int n_heads,
-                          int dtype, const cuda_cache *cache, float scale, void *out) {
+cudaError_t any_attention(cudaStream_t stream, const cuda_batch *batch, const void *q,
+                          int64_t q_stride, int n_heads, int dtype, const cuda_cache *cache,
+                          float scale, void *out) {
   if (cache->head_size > 32 * lane_elements)
     return cudaErrorInvalidValue;
   dim3 grid(static_cast<unsigned>(batch->n_rows), static_cast<unsigned>(n_heads));
-  attend_rows<<<grid, 32, 0, stream>>>(*batch, q, n_heads, dtype, *cache, scale, out);
+  attend_rows<<<grid, 32, 0, stream>>>(*batch, q, q_stride, n_heads, dtype, *cache, scale, out);
   return cudaGetLastError();
 }

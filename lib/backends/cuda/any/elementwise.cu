@@ -43,6 +43,17 @@ __global__ void swiglu_elements(const void *gate, const void *up, int64_t n, voi
   store_any(out, dtype, i, g / (1.0f + expf(-g)) * load_any(up, dtype, i));
 }
 
+/* gate and up side by side in rows of 2 n_cols. */
+__global__ void swiglu_halves(const void *gate_up, int64_t n_rows, int64_t n_cols, void *out,
+                              int dtype) {
+  int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  if (i >= n_rows * n_cols)
+    return;
+  int64_t at = i / n_cols * 2 * n_cols + i % n_cols;
+  float g = load_any(gate_up, dtype, at);
+  store_any(out, dtype, i, g / (1.0f + expf(-g)) * load_any(gate_up, dtype, at + n_cols));
+}
+
 __global__ void add_elements(void *x, const void *y, int64_t n, int dtype) {
   int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x;
   if (i < n)
@@ -70,6 +81,13 @@ cudaError_t any_rms_norm(cudaStream_t stream, const void *x, const void *weight,
 cudaError_t any_swiglu(cudaStream_t stream, const void *gate, const void *up, int64_t n, void *out,
                        int dtype) {
   swiglu_elements<<<blocks_for(n), threads, 0, stream>>>(gate, up, n, out, dtype);
+  return cudaGetLastError();
+}
+
+cudaError_t any_swiglu_halves(cudaStream_t stream, const void *gate_up, int64_t n_rows,
+                              int64_t n_cols, void *out, int dtype) {
+  swiglu_halves<<<blocks_for(n_rows * n_cols), threads, 0, stream>>>(gate_up, n_rows, n_cols, out,
+                                                                     dtype);
   return cudaGetLastError();
 }
 

@@ -17,28 +17,27 @@ __device__ void rotate(void *heads, int dtype, int64_t row, int n_heads, int d,
   }
 }
 
-__global__ void rope_rows(cuda_batch batch, const float *cos_sin, void *q, int n_heads, void *k,
-                          const void *v, int dtype, cuda_cache cache) {
+__global__ void rope_rows(cuda_batch batch, const float *cos_sin, cuda_qkv qkv, int dtype,
+                          cuda_cache cache) {
   cuda_row row = batch.rows[blockIdx.x];
   int d = cache.head_size, kv_width = cache.n_kv_heads * d;
   const float *table = cos_sin + static_cast<int64_t>(row.position) * d;
-  rotate(q, dtype, blockIdx.x * static_cast<int64_t>(n_heads) * d, n_heads, d, table);
-  rotate(k, dtype, blockIdx.x * static_cast<int64_t>(kv_width), cache.n_kv_heads, d, table);
+  rotate(qkv.q, dtype, blockIdx.x * qkv.q_stride, qkv.n_heads, d, table);
+  rotate(qkv.k, dtype, blockIdx.x * qkv.kv_stride, cache.n_kv_heads, d, table);
   __syncthreads();
   int64_t slot = static_cast<int64_t>(batch.pages[row.first_page + row.position / cache.page_size]) *
                      cache.page_size +
                  row.position % cache.page_size;
   for (int i = threadIdx.x; i < kv_width; i += blockDim.x) {
-    int64_t from = blockIdx.x * static_cast<int64_t>(kv_width) + i, to = slot * kv_width + i;
-    store_any(cache.keys, cache.dtype, to, load_any(k, dtype, from));
-    store_any(cache.values, cache.dtype, to, load_any(v, dtype, from));
+    int64_t from = blockIdx.x * qkv.kv_stride + i, to = slot * kv_width + i;
+    store_any(cache.keys, cache.dtype, to, load_any(qkv.k, dtype, from));
+    store_any(cache.values, cache.dtype, to, load_any(qkv.v, dtype, from));
   }
 }
 
 cudaError_t any_rope_append(cudaStream_t stream, const cuda_batch *batch, const float *cos_sin,
-                            void *q, int n_heads, void *k, const void *v, int dtype,
-                            const cuda_cache *cache) {
-  rope_rows<<<static_cast<unsigned>(batch->n_rows), 256, 0, stream>>>(*batch, cos_sin, q, n_heads,
-                                                                      k, v, dtype, *cache);
+                            const cuda_qkv *qkv, int dtype, const cuda_cache *cache) {
+  rope_rows<<<static_cast<unsigned>(batch->n_rows), 256, 0, stream>>>(*batch, cos_sin, *qkv, dtype,
+                                                                      *cache);
   return cudaGetLastError();
 }

@@ -91,19 +91,16 @@ __device__ __forceinline__ float2 unpack(uint32_t pair) {
   return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
 }
 
-/* Keys or values of one head at the positions of a tile, in shared memory.
-   Chunks of 16 bytes are permuted so that eight rows of a matrix lie in different
-   banks; where D allows, in panels of 64 elements as wgmma reads them. */
+/* Keys or values of one head at the positions of a tile, in shared memory: rows
+   of D elements, 16-byte chunks permuted so that eight rows of a matrix lie in
+   different banks. */
 template <int D> struct head_tile {
   static constexpr int n_chunks = D / 8;
   static constexpr int size = tile_positions * D * 2;
-  static constexpr int panel_size = tile_positions * 128;
 
   static __device__ __forceinline__ uint32_t offset(int row, int chunk) {
-    if (D % 64 == 0)
-      return static_cast<uint32_t>(chunk / 8 * panel_size + row * 128 +
-                                   ((chunk % 8 ^ (row & 7)) << 4));
-    return static_cast<uint32_t>(row * D * 2 + ((chunk ^ (row >> 1 & 3)) << 4));
+    int key = D % 64 == 0 ? row & 7 : (row >> 1) & 3;
+    return static_cast<uint32_t>(row * D * 2 + ((chunk ^ key) << 4));
   }
 };
 

@@ -5,8 +5,7 @@
    one head of k: row i of its tile of q is (token i / group, head i % group). A
    warp has 16 of these rows; all warps share the tiles of keys and values.
 
-   `products` says how S and O are computed: by each warp for itself, or (sm_90)
-   by warps together. */
+   `products` says how S and O are computed: here by each warp for itself. */
 #ifndef LLQ_CUDA_ATTEND_CHUNK_CUH
 #define LLQ_CUDA_ATTEND_CHUNK_CUH
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cuda/common/attend_launch.cuh"
-#include "backends/cuda/sm90/warpgroup_products.cuh"
 
 namespace {
 
@@ -26,19 +25,12 @@ template <int D> cudaError_t attend_tokens(const cuda_launch *launch, const atte
   }
 }
 
-template <int D> cudaError_t attend_chunks(const cuda_launch *launch, const attend_arguments &a) {
-  if constexpr (D % 64 == 0)
-    return launch_chunk<D, warpgroup_products, 8, 3>(launch, a);
-  else
-    return launch_chunk<D, warp_products, 8, 2>(launch, a);
-}
-
 template <int D> cudaError_t attend(const cuda_launch *launch, const attend_arguments &a) {
   const cuda_batch &batch = a.batch;
   if (batch.n_segment_rows_max > 1) {
     cudaError_t error = launch_append<D>(launch, a);
     if (error == cudaSuccess)
-      error = attend_chunks<D>(launch, a);
+      error = launch_chunk<D, warp_products, 8, 2>(launch, a);
     bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
     if (error != cudaSuccess || all_alike)
       return error;
