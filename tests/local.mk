@@ -92,6 +92,7 @@ script_tests = \
 	tests/oracle_tokenizer.py \
 	tests/test_command.sh \
 	tests/test_declarations.sh \
+	tests/test_doc.sh \
 	tests/test_examples.sh \
 	tests/test_lua.sh \
 	tests/test_micro.py \

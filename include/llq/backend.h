@@ -24,6 +24,7 @@
 extern "C" {
 #endif
 
+/** The number of this contract, which llq_backend_open() compares. */
 #define LLQ_BACKEND_ABI 2
 
 /** Number types of tensors. */

@@ -116,7 +116,9 @@ LLQ_API void llq_backend_close(llq_backend *backend);
 
 /* ffi:end */
 
+/** An llq_backend_options to start from: its size, and defaults. */
 #define LLQ_BACKEND_OPTIONS_INIT {sizeof(llq_backend_options), NULL, 0, 0}
+/** An llq_device_info to start from: its size, and defaults. */
 #define LLQ_DEVICE_INFO_INIT {sizeof(llq_device_info), "", 0, 0, "", "", "", \
                               0, 0, 0, 0, ""}
 

@@ -138,9 +138,11 @@ LLQ_API int llq_perplexity_measure(llq_generator *model, llq_generator *base,
 
 /* ffi:end */
 
+/** An llq_evaluator_options to start from: its size, and defaults. */
 #define LLQ_EVALUATOR_OPTIONS_INIT {sizeof(llq_evaluator_options), NULL, NULL, \
                                     NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, \
                                     NULL, 0, 0, 0, 0, 0}
+/** An llq_perplexity to start from: its size, and defaults. */
 #define LLQ_PERPLEXITY_INIT {sizeof(llq_perplexity), 0, 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus

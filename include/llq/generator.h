@@ -159,10 +159,13 @@ LLQ_API int llq_generator_logits(llq_generator *generator, const int32_t *ids,
 
 /* ffi:end */
 
+/** An llq_generator_options to start from: its size, and defaults. */
 #define LLQ_GENERATOR_OPTIONS_INIT {sizeof(llq_generator_options), NULL, 0, 0, \
                                     0, 0}
+/** An llq_sampling to start from: its size, and defaults. */
 #define LLQ_SAMPLING_INIT {sizeof(llq_sampling), 0, 0, 0, 0, 0, 0, 0, NULL, 0, \
                            NULL, 0}
+/** An llq_generation to start from: its size, and defaults. */
 #define LLQ_GENERATION_INIT {sizeof(llq_generation), NULL, 0, NULL, 0, 0, -1, 0}
 
 #ifdef __cplusplus

@@ -150,10 +150,14 @@ LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
 
 /* ffi:end */
 
+/** An llq_linear_diff to start from: its size, and defaults. */
 #define LLQ_LINEAR_DIFF_INIT {sizeof(llq_linear_diff), "", "", "", 0, 0, 0, 0, \
                               0, {0, 0, 0, 0}, {0, 0, 0, 0}}
+/** An llq_save_options to start from: its size, and defaults. */
 #define LLQ_SAVE_OPTIONS_INIT {sizeof(llq_save_options), NULL, 0, 0}
+/** An llq_model_options to start from: its size, and defaults. */
 #define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
+/** An llq_model_info to start from: its size, and defaults. */
 #define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \
                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 

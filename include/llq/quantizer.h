@@ -143,9 +143,11 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 
 /* ffi:end */
 
+/** An llq_quantizer_options to start from: its size, and defaults. */
 #define LLQ_QUANTIZER_OPTIONS_INIT                                             \
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
    NULL, NULL, 0, 0, NULL, 0, 0}
+/** An llq_quantized_linear to start from: its size, and defaults. */
 #define LLQ_QUANTIZED_LINEAR_INIT                                              \
   {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}
 

@@ -63,6 +63,7 @@ LLQ_API void llq_sweep_close(llq_sweep *sweep);
 
 /* ffi:end */
 
+/** An llq_sweep_options to start from: its size, and defaults. */
 #define LLQ_SWEEP_OPTIONS_INIT {sizeof(llq_sweep_options), NULL, NULL, 0, 0, \
                                 NULL, NULL, 0, 0}
 
