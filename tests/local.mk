@@ -18,6 +18,7 @@ tests_of_internals = \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
+	tests/test_gguf \
 	tests/test_linear \
 	tests/test_memory \
 	tests/test_methods \
@@ -86,6 +87,7 @@ script_tests = \
 	tests/oracle_formats.py \
 	tests/oracle_forward.py \
 	tests/oracle_generator.py \
+	tests/oracle_gguf.py \
 	tests/oracle_quantizer.py \
 	tests/oracle_results.py \
 	tests/oracle_statistics.py \

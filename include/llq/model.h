@@ -50,7 +50,8 @@ typedef struct llq_model_info {
 /** Opens a model.
  *  @param out      the caller's reference, to drop with llq_model_close()
  *  @param source   a directory in Hugging Face layout (config.json; one
- *                  model.safetensors, or shards with their index; tokenizer);
+ *                  model.safetensors, or shards with their index; tokenizer); a
+ *                  file of GGUF, version 3, whose name ends in ".gguf";
  *                  "llq-micro", the model that comes with libllq, found under
  *                  the environment's LLQ_DATA or libllq's data directory; or
  *                  "random:CONFIG": weights drawn for the shape "llama-3.1-8b",

@@ -38,7 +38,8 @@ typedef struct llq_message {
 /** Opens a tokenizer.
  *  @param out   the caller's, to close with llq_tokenizer_close()
  *  @param path  a Hugging Face tokenizer.json; a Meta tokenizer.model (lines
- *               of base64 and rank); or a directory that has one of them
+ *               of base64 and rank); a GGUF file; or a directory that has one
+ *               of the first two
  *  @return #LLQ_OK; #LLQ_ERROR_IO; #LLQ_ERROR_FORMAT naming file and line;
  *          #LLQ_ERROR_UNSUPPORTED for other kinds of tokenizer (such as
  *          SentencePiece), by name; #LLQ_ERROR_MEMORY. */

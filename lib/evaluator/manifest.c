@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "model/gguf.h"
 #include "model/model.h"
 
 static json_t *string_or_null(const char *text) {
@@ -74,18 +75,32 @@ static int add_files(json_t *run, const char *path) {
   return status;
 }
 
+/* A GGUF file has everything inside. */
+static int add_gguf(json_t *run, const char *path) {
+  char hash[LLQI_HASH_TEXT_SIZE];
+  const char *slash = strrchr(path, '/');
+  json_t *files = json_object();
+  LLQ_TRY(set(run, "files", files));
+  LLQ_TRY(llqi_hash_file(path, hash));
+  return set(files, slash != NULL ? slash + 1 : path, json_string(hash));
+}
+
+static int is_random(const llq_model *model) {
+  return model->directory == NULL && llqi_model_gguf(model) == NULL;
+}
+
 static int add_model(json_t *run, const llq_model *model) {
   llq_model_info info = LLQ_MODEL_INFO_INIT;
   LLQ_TRY(llq_model_describe(model, &info));
   /* A model of random weights is known by its name, others by their files. */
-  LLQ_TRY(set(run, "random",
-              string_or_null(model->directory == NULL ? llq_model_source(model)
-                                                      : NULL)));
+  LLQ_TRY(
+      set(run, "random",
+          string_or_null(is_random(model) ? llq_model_source(model) : NULL)));
   LLQ_TRY(set(run, "scheme", json_string(info.scheme)));
   LLQ_TRY(set(run, "method", string_or_null(model->quantization_method)));
   if (model->calibration_sha256 != NULL)
-    LLQ_TRY(set(run, "calibration_sha256",
-                json_string(model->calibration_sha256)));
+    LLQ_TRY(
+        set(run, "calibration_sha256", json_string(model->calibration_sha256)));
   LLQ_TRY(set(run, "group_size", json_integer(info.group_size)));
   LLQ_TRY(set(run, "dtype", json_string(info.dtype)));
   LLQ_TRY(set(run, "parameters", json_integer((json_int_t)info.n_parameters)));
@@ -93,7 +108,9 @@ static int add_model(json_t *run, const llq_model *model) {
       set(run, "weight_bytes", json_integer((json_int_t)info.n_weight_bytes)));
   LLQ_TRY(
       set(run, "linear_bytes", json_integer((json_int_t)info.n_linear_bytes)));
-  return add_files(run, model->directory);
+  return llqi_model_gguf(model) != NULL
+             ? add_gguf(run, llqi_model_gguf(model)->path)
+             : add_files(run, model->directory);
 }
 
 static int add_generation(json_t *run, const struct llqi_settings *settings,

@@ -183,8 +183,7 @@ static int parse(const json_t *json, const char *where, struct llqi_config *c) {
   return check_real(where, "rms_norm_eps", c->norm_eps, 0, 1);
 }
 
-/* Takes `json`, also on failure. */
-static int config_of(json_t *json, const char *where, struct llqi_config *out) {
+int llqi_config_of(json_t *json, const char *where, struct llqi_config *out) {
   *out = (struct llqi_config){.json = json};
   int status = parse(json, where, out);
   if (status < 0)
@@ -196,7 +195,7 @@ int llqi_config_read(const char *path, struct llqi_config *out) {
   json_t *json;
   *out = (struct llqi_config){0};
   LLQ_TRY(llqi_json_read(path, &json));
-  return config_of(json, path, out);
+  return llqi_config_of(json, path, out);
 }
 
 /* Meta's published shapes; all have 8 key-value heads, 128,256 tokens and
@@ -237,7 +236,7 @@ int llqi_config_known(const char *name, struct llqi_config *out) {
     json_t *json = json_of(&known[i]);
     if (json == NULL)
       return llqi_fail(LLQ_ERROR_MEMORY, "%s: out of memory", name);
-    return config_of(json, name, out);
+    return llqi_config_of(json, name, out);
   }
   return llqi_fail(LLQ_ERROR_ARGUMENT,
                    "\"%s\" is no known shape (such as llama-3.1-8b) and no "

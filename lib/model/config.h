@@ -28,6 +28,8 @@ struct llqi_config {
 
 /* Reads and checks a config.json; refuses by name what is not supported. */
 int llqi_config_read(const char *path, struct llqi_config *out);
+/* The same from JSON that came from `where`; takes it, also on failure. */
+int llqi_config_of(json_t *json, const char *where, struct llqi_config *out);
 /* The config of a shape that libllq knows by name ("llama-3.1-8b"). */
 int llqi_config_known(const char *name, struct llqi_config *out);
 void llqi_config_free(struct llqi_config *config);
@@ -37,5 +39,8 @@ void llqi_config_free(struct llqi_config *config);
    rounded to float, as Hugging Face's are. */
 void llqi_rope_table(const struct llqi_config *config, int64_t n_positions,
                      float *cos_sin);
+
+/* What the scaling divides frequency i by: 1 without scaling. */
+float llqi_rope_factor(const struct llqi_config *config, int64_t i);
 
 #endif

@@ -9,6 +9,8 @@ libllqi_la_SOURCES += \
 	lib/model/forward_fused.c \
 	lib/model/forward_plain.c \
 	lib/model/forward_state.h \
+	lib/model/gguf.c lib/model/gguf.h \
+	lib/model/gguf_config.c \
 	lib/model/gptq.c lib/model/gptq_config.c lib/model/gptq.h \
 	lib/model/info.c \
 	lib/model/layout.c lib/model/layout.h \

@@ -10,6 +10,7 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "checkpoint/checkpoint.h"
+#include "model/gguf.h"
 #include "model/load.h"
 #include "model/random.h"
 
@@ -52,6 +53,9 @@ static void release(llq_model *model) {
   for (size_t i = 0; i < model->n_owned; i++)
     llqi_free(model->owned[i]);
   llqi_free(model->owned);
+  if (model->gguf != NULL)
+    llqi_gguf_close(model->gguf);
+  llqi_free(model->gguf);
   llqi_file_unmap(&model->drawn);
   llqi_checkpoint_close(model->checkpoint);
   llqi_config_free(&model->config);
@@ -110,9 +114,23 @@ static int open_directory(llq_model *model) {
   return llqi_model_load(model);
 }
 
+static int is_gguf(const char *source) {
+  static const char ending[] = ".gguf";
+  const size_t n = strlen(source), n_ending = strlen(ending);
+  return n > n_ending && strcmp(source + n - n_ending, ending) == 0;
+}
+
+static int open_source(llq_model *model, uint64_t seed) {
+  static const char random[] = "random:";
+  if (strncmp(model->source, random, strlen(random)) == 0)
+    return llqi_model_draw(model, model->source + strlen(random), seed);
+  if (is_gguf(model->source))
+    return llqi_model_open_gguf(model, model->source);
+  return open_directory(model);
+}
+
 int llq_model_open(llq_model **out, const char *source,
                    const llq_model_options *options) {
-  static const char random[] = "random:";
   llqi_error_clear();
   LLQ_REQUIRE(out != NULL && source != NULL,
               "llq_model_open: out and source must not be NULL");
@@ -121,10 +139,7 @@ int llq_model_open(llq_model **out, const char *source,
   LLQ_TRY(llqi_options_copy(&ours, sizeof ours, options, "llq_model_options"));
   llq_model *model;
   LLQ_TRY(llqi_model_new(&model, source));
-  const int is_random = strncmp(source, random, strlen(random)) == 0;
-  int status = is_random
-                   ? llqi_model_draw(model, source + strlen(random), ours.seed)
-                   : open_directory(model);
+  int status = open_source(model, ours.seed);
   if (status < 0)
     llq_model_close(model);
   else
@@ -137,12 +152,14 @@ int llq_model_tokenizer(llq_model *model, const llq_tokenizer **out) {
   LLQ_REQUIRE(model != NULL && out != NULL,
               "llq_model_tokenizer: model and out must not be NULL");
   *out = NULL;
-  if (model->directory == NULL)
+  const struct llqi_gguf *gguf = llqi_model_gguf(model);
+  const char *path = gguf != NULL ? gguf->path : model->directory;
+  if (path == NULL)
     return llqi_fail(LLQ_ERROR_IO, "%s: has no tokenizer", model->source);
   int status = LLQ_OK;
   pthread_mutex_lock(&model->tokenizer_lock);
   if (model->tokenizer == NULL)
-    status = llq_tokenizer_open(&model->tokenizer, model->directory);
+    status = llq_tokenizer_open(&model->tokenizer, path);
   *out = model->tokenizer;
   pthread_mutex_unlock(&model->tokenizer_lock);
   return status;

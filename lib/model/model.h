@@ -48,6 +48,7 @@ struct llq_model {
 
   /* What the pointers above point into. */
   struct llqi_checkpoint *checkpoint; /* mapped files; may be NULL */
+  struct llqi_gguf *gguf;             /* a mapped file; may be NULL */
   struct llqi_mapping drawn;          /* of random:CONFIG */
   void **owned;                       /* n_owned blocks, freed on close */
   size_t n_owned;

@@ -30,6 +30,12 @@ static float frequency_of(const struct llqi_config *config, int64_t i) {
                                   : scaled(&config->rope, frequency);
 }
 
+float llqi_rope_factor(const struct llqi_config *config, int64_t i) {
+  struct llqi_config unscaled = *config;
+  unscaled.rope.factor = 1;
+  return frequency_of(&unscaled, i) / frequency_of(config, i);
+}
+
 void llqi_rope_table(const struct llqi_config *config, int64_t n_positions,
                      float *cos_sin) {
   const int64_t half = config->head_size / 2;

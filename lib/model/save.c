@@ -11,8 +11,10 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "checkpoint/safetensors_write.h"
+#include "model/gguf.h"
 #include "model/parts.h"
 #include "tensor/dtype.h"
+#include "tokenizer/gguf_json.h"
 
 #define SHARD_BYTES 5000000000u
 
@@ -172,6 +174,23 @@ static int copy_companions(const struct saving *s, const llq_model *model) {
   return status;
 }
 
+/* A GGUF file has its tokenizer inside. */
+static int write_tokenizer(const struct saving *s, const llq_model *model) {
+  const struct llqi_gguf *gguf = llqi_model_gguf(model);
+  struct llqi_text text = {0};
+  char *path = NULL;
+  if (gguf == NULL || !llqi_gguf_has(gguf, "tokenizer.ggml.tokens"))
+    return LLQ_OK;
+  int status = llqi_gguf_tokenizer_json(gguf, &text);
+  if (status >= 0)
+    status = in_directory(s, "tokenizer.json", &path);
+  if (status >= 0)
+    status = llqi_file_write(path, text.data, text.length);
+  llqi_free(path);
+  llqi_text_free(&text);
+  return status;
+}
+
 /* A directory is a model from the moment it has a config.json; weights without
    one are what a failed save left, and would hide those of this one. */
 static int prepare(const struct saving *s) {
@@ -205,6 +224,8 @@ static int save(const llq_model *model, const char *directory,
     status = write_weights(&s, shard_bytes);
   if (status >= 0)
     status = copy_companions(&s, model);
+  if (status >= 0)
+    status = write_tokenizer(&s, model);
   if (status >= 0)
     status = write_json(&s, "config.json", json_incref(config));
   json_decref(config);

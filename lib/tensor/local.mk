@@ -5,6 +5,7 @@ libllqi_la_SOURCES += \
 	lib/tensor/dtype.c lib/tensor/dtype.h \
 	lib/tensor/format.h \
 	lib/tensor/fp8.c \
+	lib/tensor/ggml.c lib/tensor/ggml.h \
 	lib/tensor/gptq.c \
 	lib/tensor/int4.c \
 	lib/tensor/int8.c \

@@ -3,6 +3,7 @@ libllqi_la_SOURCES += \
 	lib/tokenizer/bpe.c lib/tokenizer/bpe.h \
 	lib/tokenizer/bpe_table.c lib/tokenizer/bpe_table.h \
 	lib/tokenizer/chat.c \
+	lib/tokenizer/gguf_json.c lib/tokenizer/gguf_json.h \
 	lib/tokenizer/json_config.c \
 	lib/tokenizer/json_scan.c lib/tokenizer/json_scan.h \
 	lib/tokenizer/repair.c lib/tokenizer/repair.h \

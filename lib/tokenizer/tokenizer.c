@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/status.h"
+#include "tokenizer/gguf_json.h"
 #include "tokenizer/repair.h"
 
 /* Llama 3's files have 2 to 17 MB. */
@@ -45,10 +46,25 @@ static int read_mapped(llq_tokenizer *tokenizer, const char *path,
   return llqi_tokenizer_read_tiktoken(tokenizer, path, file);
 }
 
+/* Through the tokenizer.json that it came from, and all its checks. */
+static int read_gguf(llq_tokenizer *tokenizer, const char *path) {
+  struct llqi_gguf gguf;
+  struct llqi_text text = {0};
+  LLQ_TRY(llqi_gguf_open(&gguf, path));
+  int status = llqi_gguf_tokenizer_json(&gguf, &text);
+  const struct llqi_mapping json = {text.data, text.length};
+  if (status >= 0)
+    status = llqi_tokenizer_read_json(tokenizer, path, &json);
+  llqi_text_free(&text);
+  llqi_gguf_close(&gguf);
+  return status;
+}
+
 static int read_file(llq_tokenizer *tokenizer, const char *path) {
   struct llqi_mapping file;
   LLQ_TRY(llqi_file_map(path, &file));
-  int status = read_mapped(tokenizer, path, &file);
+  int status = llqi_gguf_is(&file) ? read_gguf(tokenizer, path)
+                                   : read_mapped(tokenizer, path, &file);
   llqi_file_unmap(&file);
   if (status >= 0 && (status = llqi_tokenizer_finish(tokenizer)) < 0)
     llqi_fail_within(status, "%s", path);
