@@ -74,7 +74,7 @@ static int run(const struct command *command, llq_quantizer *quantizer,
     return command_failed(command);
   int status = command_run(command, step, quantizer);
   if (status == LLQ_MORE)
-    return command_error(command, "interrupted; nothing was written");
+    return command_error(command, "interrupted; the same command continues");
   if (status < 0)
     return command_failed(command);
   int exit_status =
@@ -153,6 +153,7 @@ int run_quantize(const struct command *command, int argc, char **argv) {
   request.directory = operands[1];
   request.json = common.json;
   quantizer.measure = request.measure;
+  quantizer.directory = request.directory;
   quantizer.n_threads = common.n_threads;
   return quantize(command, &common, operands[0], &quantizer, &request);
 }

@@ -51,6 +51,10 @@ typedef struct llq_quantizer_options {
                             layers before it give, not the quantized ones */
   int32_t measure;     /**< 1 = also measure what linears lose; see
                             llq_quantizer_linear() */
+  const char *directory; /**< where finished layers wait in files, so that memory
+                            is needed for one layer only, and the same
+                            quantization, begun again, goes on where it was cut
+                            off; made if absent. NULL: in memory */
 } llq_quantizer_options;
 
 /** How a linear was quantized. */
@@ -138,7 +142,8 @@ LLQ_API int llq_quantizer_take(llq_quantizer *quantizer, llq_model **out);
 LLQ_API int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
                                  llq_quantized_linear *out);
 
-/** Closes a quantizer, finished or not. */
+/** Closes a quantizer, finished or not. The files of `directory` are removed if
+ *  the result was taken; it may still be used. */
 LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 
 /* ffi:end */
@@ -146,13 +151,5 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 /** An llq_quantizer_options to start from: its size, and defaults. */
 #define LLQ_QUANTIZER_OPTIONS_INIT                                             \
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
-   NULL, NULL, 0, 0, NULL, 0, 0}
+   NULL, NULL, 0, 0, NULL, 0, 0, NULL}
 /** An llq_quantized_linear to start from: its size, and defaults. */
-#define LLQ_QUANTIZED_LINEAR_INIT                                              \
-  {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}
-
-#ifdef __cplusplus
-}
-#endif
-
-#endif

@@ -76,6 +76,21 @@ void llqi_file_unmap(struct llqi_mapping *mapping) {
   mapping->size = 0;
 }
 
+int llqi_file_forget(const struct llqi_mapping *mapping, const void *data,
+                     size_t n) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t begin = (uintptr_t)mapping->data, first = (uintptr_t)data;
+  if (mapping->size == 0 || first < begin || n > mapping->size ||
+      first - begin > mapping->size - n)
+    return 0;
+  /* Pages that the bytes share with others stay. */
+  const uintptr_t from = (first + page - 1) / page * page;
+  const uintptr_t to = (first + n) / page * page;
+  if (to > from)
+    madvise((void *)from, to - from, MADV_DONTNEED);
+  return 1;
+}
+
 static int read_fully(int fd, const char *path, size_t limit,
                       struct llqi_text *text) {
   char buffer[1 << 16];

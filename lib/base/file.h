@@ -33,6 +33,11 @@ struct llqi_mapping {
 int llqi_file_map(const char *path, struct llqi_mapping *out);
 void llqi_file_unmap(struct llqi_mapping *mapping);
 
+/* Gives the memory of n bytes at `data` back until they are read again, if they
+   lie in a mapping; 0 if they don't. */
+int llqi_file_forget(const struct llqi_mapping *mapping, const void *data,
+                     size_t n);
+
 /* Reads a whole file of at most `limit` bytes; *out is NUL-terminated and the
    caller's to llqi_free. */
 int llqi_file_read(const char *path, size_t limit, char **out, size_t *n);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/checkpoint.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
@@ -222,4 +224,26 @@ llqi_checkpoint_find(const struct llqi_checkpoint *checkpoint,
       bsearch(&wanted, checkpoint->tensors, checkpoint->n_tensors,
               sizeof *checkpoint->tensors, by_name);
   return found != NULL ? *found : NULL;
+}
+
+int llqi_checkpoint_forget(const struct llqi_checkpoint *checkpoint,
+                           const void *data, size_t n) {
+  for (size_t i = 0; i < checkpoint->n_files; i++)
+    if (llqi_file_forget(&checkpoint->files[i].mapping, data, n))
+      return 1;
+  return 0;
+}
+
+int llqi_checkpoint_describe(const struct llqi_checkpoint *checkpoint,
+                             struct llqi_text *text) {
+  for (size_t i = 0; i < checkpoint->n_files; i++) {
+    const struct llqi_safetensors *file = &checkpoint->files[i];
+    struct stat status;
+    if (stat(file->path, &status) < 0)
+      return llqi_fail_errno(LLQ_ERROR_IO, errno, "%s", file->path);
+    LLQ_TRY(llqi_text_printf(
+        text, " %s %zu %lld.%09ld", file->path, file->mapping.size,
+        (long long)status.st_mtim.tv_sec, (long)status.st_mtim.tv_nsec));
+  }
+  return LLQ_OK;
 }

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "base/text.h"
 #include "tensor/tensor.h"
 
 struct llqi_checkpoint;
@@ -23,5 +24,14 @@ llqi_checkpoint_at(const struct llqi_checkpoint *checkpoint, size_t index);
 const struct llqi_tensor *
 llqi_checkpoint_find(const struct llqi_checkpoint *checkpoint,
                      const char *name);
+
+/* Gives the memory of n bytes at `data` back until they are read again, if they
+   are of this checkpoint's files; 0 if not. */
+int llqi_checkpoint_forget(const struct llqi_checkpoint *checkpoint,
+                           const void *data, size_t n);
+
+/* Appends the files' paths, sizes and times of their last change. */
+int llqi_checkpoint_describe(const struct llqi_checkpoint *checkpoint,
+                             struct llqi_text *text);
 
 #endif

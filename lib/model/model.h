@@ -52,6 +52,8 @@ struct llq_model {
   struct llqi_mapping drawn;          /* of random:CONFIG */
   void **owned;                       /* n_owned blocks, freed on close */
   size_t n_owned;
+  struct llqi_mapping *mapped; /* n_mapped files of its own, likewise */
+  size_t n_mapped;
   llq_model *base; /* a quantized model's original, whose parts it shares */
 
   pthread_mutex_t tokenizer_lock;
@@ -64,6 +66,13 @@ int llqi_model_new(llq_model **out, const char *source);
 
 /* Adds a block to what the model frees. Takes `block` even on failure. */
 int llqi_model_own(llq_model *model, void *block);
+
+/* Adds a mapped file to what the model unmaps. Takes it even on failure. */
+int llqi_model_own_mapping(llq_model *model, struct llqi_mapping *mapping);
+
+/* Gives the memory of n bytes at `data`, of a mapped file of the model or its
+   base, back until they are read again. Of other memory, does nothing. */
+void llqi_model_forget(const llq_model *model, const void *data, size_t n);
 
 /* The end tokens of generation_config.json or config.json. */
 int llqi_model_end_ids(const llq_model *model, int32_t *ids, size_t capacity,

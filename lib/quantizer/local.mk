@@ -16,5 +16,8 @@ libllqi_la_SOURCES += \
 	lib/quantizer/quantizer.c \
 	lib/quantizer/rtn.c lib/quantizer/rtn.h \
 	lib/quantizer/settings.c lib/quantizer/settings.h \
+	lib/quantizer/spool.c lib/quantizer/spool.h \
+	lib/quantizer/state.h \
+	lib/quantizer/steps.c \
 	lib/quantizer/streams.c lib/quantizer/streams.h \
 	lib/quantizer/target.c lib/quantizer/target.h

@@ -12,39 +12,10 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "checkpoint/checkpoint.h"
 #include "model/model.h"
-#include "quantizer/convert.h"
-#include "quantizer/layer.h"
+#include "quantizer/state.h"
 #include "tensor/weight.h"
-
-/* Fewer tokens say too little to calibrate on. */
-#define TOKENS_MIN 128
-
-struct llq_quantizer {
-  llq_model *base;
-  llq_model *result; /* NULL once taken */
-  struct llqi_quantizer_settings settings;
-  struct llqi_choice *choices;   /* [n_layers, LLQI_N_LINEARS] */
-  struct llqi_outcome *outcomes; /* the same shape */
-  struct llqi_threads *threads;
-  llq_backend *backend;    /* the caller's; NULL: none */
-  llq_backend *calibrator; /* has the operations of calibration */
-  llq_backend *own_calibrator;
-  struct llqi_calibration samples;
-  struct llqi_streams streams; /* open once there are steps */
-  int is_calibrated;           /* uses the samples */
-  int64_t n_done;              /* layers */
-};
-
-/* Adds which linear it is to a failure. */
-static int within_linear(int status, const llq_model *model, int64_t layer,
-                         int linear) {
-  if (status == LLQ_OK)
-    return LLQ_OK;
-  return llqi_fail_within(status, "%s: model.layers.%lld.%s.weight",
-                          model->source, (long long)layer,
-                          llqi_linear_names[linear]);
-}
 
 static const struct llqi_choice *choice_of(const llq_quantizer *quantizer,
                                            int64_t layer, int linear) {
@@ -55,10 +26,10 @@ static int check_linears(const llq_quantizer *quantizer) {
   const llq_model *model = quantizer->base;
   for (int64_t l = 0; l < model->config.n_layers; l++)
     for (int i = 0; i < LLQI_N_LINEARS; i++)
-      LLQ_TRY(
-          within_linear(llqi_target_check(&choice_of(quantizer, l, i)->target,
-                                          &model->layers[l].linears[i]),
-                        model, l, i));
+      LLQ_TRY(llqi_within_linear(
+          llqi_target_check(&choice_of(quantizer, l, i)->target,
+                            &model->layers[l].linears[i]),
+          model, l, i));
   return LLQ_OK;
 }
 
@@ -71,11 +42,6 @@ static int choose(llq_quantizer *quantizer) {
   for (size_t i = 0; i < n; i++)
     quantizer->choices[i] = quantizer->settings.choice;
   return check_linears(quantizer);
-}
-
-/* Does "bf16" convert all of a model? */
-static int is_conversion(const llq_quantizer *quantizer) {
-  return quantizer->settings.choice.target.format == LLQ_WEIGHT_DENSE;
 }
 
 /* A model that is all its base's, until its parts are replaced. */
@@ -99,20 +65,11 @@ static int make_result(llq_quantizer *quantizer) {
   if (base->directory != NULL &&
       (result->directory = llqi_strdup(base->directory)) == NULL)
     return LLQ_ERROR_MEMORY;
-  if (is_conversion(quantizer))
+  if (llqi_quantizer_converts(quantizer))
     return LLQ_OK;
   result->quantization_method =
       llqi_strdup(quantizer->settings.choice.method->name);
   return result->quantization_method != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
-}
-
-static int needs_calibration(const llq_quantizer *quantizer) {
-  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
-  for (int64_t i = 0; i < n; i++)
-    if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
-        llqi_method_calibrates(quantizer->choices[i].method))
-      return 1;
-  return 0;
 }
 
 /* The backend, or the CPU where it has no operations of calibration. */
@@ -133,9 +90,12 @@ static int prepare(llq_quantizer *quantizer, llq_backend *backend,
   LLQ_REQUIRE(options->n_threads >= 0,
               "n_threads: expected 0 or more, found %d", options->n_threads);
   LLQ_TRY(llqi_quantizer_settings_read(options, &quantizer->settings));
+  if (options->directory != NULL &&
+      (quantizer->directory = llqi_strdup(options->directory)) == NULL)
+    return LLQ_ERROR_MEMORY;
   quantizer->base = llq_model_retain(model);
   LLQ_TRY(choose(quantizer));
-  LLQ_REQUIRE(backend != NULL || !needs_calibration(quantizer),
+  LLQ_REQUIRE(backend != NULL || !llqi_quantizer_calibrates(quantizer),
               "llq_quantizer_open: method %s needs a backend",
               quantizer->settings.choice.method->name);
   LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));
@@ -203,75 +163,6 @@ int llq_quantizer_calibrate_ids(llq_quantizer *quantizer, const int32_t *ids,
                               quantizer->base->config.n_vocab);
 }
 
-static int record_samples(llq_quantizer *quantizer) {
-  char hash[LLQI_HASH_TEXT_SIZE];
-  LLQ_TRY(llqi_calibration_hash(&quantizer->samples, hash));
-  quantizer->result->calibration_sha256 = llqi_strdup(hash);
-  return quantizer->result->calibration_sha256 != NULL ? LLQ_OK
-                                                       : LLQ_ERROR_MEMORY;
-}
-
-static int begin(llq_quantizer *quantizer) {
-  const int64_t n_widest = quantizer->base->config.intermediate_size;
-  const size_t n_ids = quantizer->samples.n_ids;
-  const int needs = needs_calibration(quantizer);
-  quantizer->is_calibrated =
-      needs || (quantizer->settings.measures && n_ids > 0);
-  if (!quantizer->is_calibrated)
-    return LLQ_OK;
-  if (n_ids < TOKENS_MIN)
-    return llqi_fail(
-        LLQ_ERROR_STATE, "calibration: %zu tokens, method %s needs at least %d",
-        n_ids, quantizer->settings.choice.method->name, TOKENS_MIN);
-  if ((int64_t)n_ids < n_widest)
-    llqi_log(LLQ_LOG_WARNING,
-             "calibration: %zu tokens are fewer than an input has numbers "
-             "(%lld)",
-             n_ids, (long long)n_widest);
-  if (needs)
-    LLQ_TRY(record_samples(quantizer));
-  return llqi_streams_open(&quantizer->streams, quantizer->backend,
-                           quantizer->base, &quantizer->samples,
-                           quantizer->settings.compute);
-}
-
-/* ---- Steps ---- */
-
-static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
-  const int64_t first = layer * LLQI_N_LINEARS;
-  struct llqi_layer_job job = {
-      .settings = &quantizer->settings,
-      .config = &quantizer->base->config,
-      .choices = quantizer->choices + first,
-      .from = &quantizer->base->layers[layer],
-      .to = &quantizer->result->layers[layer],
-      .owner = quantizer->result,
-      .threads = quantizer->threads,
-      .streams = quantizer->is_calibrated ? &quantizer->streams : NULL,
-      .backend = quantizer->backend,
-      .calibrator = quantizer->calibrator,
-      .outcomes = quantizer->outcomes + first};
-  int status = llqi_layer_quantize(&job);
-  if (status < 0 && job.failed < 0)
-    return llqi_fail_within(status, "%s: model.layers.%lld",
-                            quantizer->base->source, (long long)layer);
-  return within_linear(status, quantizer->base, layer, job.failed);
-}
-
-/* The conversion to bf16, which is no quantization. */
-static int convert_layer(llq_quantizer *quantizer, int64_t layer) {
-  for (int i = 0; i < LLQI_N_LINEARS; i++)
-    LLQ_TRY(within_linear(
-        llqi_convert_weight(quantizer->result, quantizer->threads,
-                            &quantizer->base->layers[layer].linears[i],
-                            &quantizer->result->layers[layer].linears[i]),
-        quantizer->base, layer, i));
-  if (layer + 1 < quantizer->base->config.n_layers)
-    return LLQ_OK;
-  return llqi_convert_rest(quantizer->base, quantizer->threads,
-                           quantizer->result);
-}
-
 static int report(const llq_quantizer *quantizer, llq_progress *progress) {
   if (progress == NULL)
     return LLQ_OK;
@@ -287,27 +178,12 @@ static int report(const llq_quantizer *quantizer, llq_progress *progress) {
   return llqi_struct_return(progress, &ours, sizeof ours, "llq_progress");
 }
 
-static int take_step(llq_quantizer *quantizer) {
-  int64_t n_layers = quantizer->base->config.n_layers;
-  if (quantizer->n_done == n_layers)
-    return LLQ_OK;
-  if (is_conversion(quantizer)) {
-    LLQ_TRY(convert_layer(quantizer, quantizer->n_done));
-  } else {
-    if (quantizer->n_done == 0)
-      LLQ_TRY(begin(quantizer));
-    LLQ_TRY(quantize_layer(quantizer, quantizer->n_done));
-  }
-  quantizer->n_done++;
-  return quantizer->n_done < n_layers ? LLQ_MORE : LLQ_OK;
-}
-
 int llq_quantizer_step(llq_quantizer *quantizer, llq_progress *progress) {
   llqi_error_clear();
   LLQ_REQUIRE(quantizer != NULL, "llq_quantizer_step: quantizer is NULL");
   if (quantizer->result == NULL)
     return llqi_fail(LLQ_ERROR_STATE, "the quantized model is taken already");
-  int status = take_step(quantizer);
+  int status = llqi_quantizer_advance(quantizer);
   LLQ_TRY(status);
   LLQ_TRY(report(quantizer, progress));
   return status;
@@ -372,6 +248,10 @@ int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
 void llq_quantizer_close(llq_quantizer *quantizer) {
   if (quantizer == NULL)
     return;
+  if (quantizer->directory != NULL && quantizer->result == NULL &&
+      quantizer->n_done == quantizer->base->config.n_layers)
+    llqi_spool_remove(&quantizer->spool, quantizer->n_done);
+  llqi_free(quantizer->directory);
   llqi_streams_close(&quantizer->streams);
   llqi_calibration_free(&quantizer->samples);
   llq_backend_close(quantizer->own_calibrator);

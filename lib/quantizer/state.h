@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A quantizer's state, and how it goes on by a layer. */
+#ifndef LLQI_QUANTIZER_STATE_H
+#define LLQI_QUANTIZER_STATE_H
+
+#include "quantizer/layer.h"
+#include "quantizer/spool.h"
+
+struct llq_quantizer {
+  llq_model *base;
+  llq_model *result; /* NULL once taken */
+  struct llqi_quantizer_settings settings;
+  struct llqi_choice *choices;   /* [n_layers, LLQI_N_LINEARS] */
+  struct llqi_outcome *outcomes; /* the same shape */
+  struct llqi_threads *threads;
+  llq_backend *backend;    /* the caller's; NULL: none */
+  llq_backend *calibrator; /* has the operations of calibration */
+  llq_backend *own_calibrator;
+  struct llqi_calibration samples;
+  struct llqi_streams streams; /* open once there are steps */
+  int is_calibrated;           /* uses the samples */
+  char *directory;             /* of the spool; NULL: none */
+  struct llqi_spool spool;
+  int64_t n_done; /* layers */
+};
+
+/* Adds which linear it is to a failure. */
+int llqi_within_linear(int status, const llq_model *model, int64_t layer,
+                       int linear);
+
+/* Does "bf16" convert all of a model? */
+int llqi_quantizer_converts(const llq_quantizer *quantizer);
+
+/* Does a linear's method need calibration? */
+int llqi_quantizer_calibrates(const llq_quantizer *quantizer);
+
+/* Quantizes one more layer. LLQ_MORE, LLQ_OK, or a failure. */
+int llqi_quantizer_advance(llq_quantizer *quantizer);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One layer after another: found in the spool, or made. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "checkpoint/checkpoint.h"
+#include "quantizer/convert.h"
+#include "quantizer/state.h"
+#include "tensor/weight.h"
+
+/* Fewer tokens say too little to calibrate on. */
+#define TOKENS_MIN 128
+
+int llqi_within_linear(int status, const llq_model *model, int64_t layer,
+                       int linear) {
+  if (status == LLQ_OK)
+    return LLQ_OK;
+  return llqi_fail_within(status, "%s: model.layers.%lld.%s.weight",
+                          model->source, (long long)layer,
+                          llqi_linear_names[linear]);
+}
+
+int llqi_quantizer_converts(const llq_quantizer *quantizer) {
+  return quantizer->settings.choice.target.format == LLQ_WEIGHT_DENSE;
+}
+
+int llqi_quantizer_calibrates(const llq_quantizer *quantizer) {
+  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  for (int64_t i = 0; i < n; i++)
+    if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
+        llqi_method_calibrates(quantizer->choices[i].method))
+      return 1;
+  return 0;
+}
+
+static int record_samples(llq_quantizer *quantizer) {
+  char hash[LLQI_HASH_TEXT_SIZE];
+  LLQ_TRY(llqi_calibration_hash(&quantizer->samples, hash));
+  quantizer->result->calibration_sha256 = llqi_strdup(hash);
+  return quantizer->result->calibration_sha256 != NULL ? LLQ_OK
+                                                       : LLQ_ERROR_MEMORY;
+}
+
+/* ---- The spool ---- */
+
+/* All that a layer's bytes depend on, as far as it can be known without reading
+   the model: its source, its files' sizes and times, options and samples. */
+static int describe(const llq_quantizer *quantizer, struct llqi_text *text) {
+  const struct llqi_quantizer_settings *settings = &quantizer->settings;
+  const struct llqi_gptq_options *gptq = &settings->gptq;
+  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  const char *samples = quantizer->result->calibration_sha256;
+  LLQ_TRY(llqi_text_printf(
+      text, "%s %s %s %d %g %lld %d %g %d %d %d", llq_version(),
+      quantizer->base->source, samples != NULL ? samples : "", (int)gptq->order,
+      gptq->damping, (long long)gptq->n_block, gptq->observer.n_steps,
+      (double)gptq->observer.step, settings->compute, settings->is_parallel,
+      settings->measures));
+  for (int i = 0; i < LLQI_N_INPUTS; i++)
+    LLQ_TRY(llqi_text_printf(text, " %g", settings->strength[i]));
+  for (int64_t i = 0; i < n; i++) {
+    const struct llqi_choice *c = &quantizer->choices[i];
+    LLQ_TRY(llqi_text_printf(text, " %d %d %lld %d %s", c->target.format,
+                             c->target.activation,
+                             (long long)c->target.group_size,
+                             c->target.asymmetric, c->method->name));
+  }
+  return quantizer->base->checkpoint != NULL
+             ? llqi_checkpoint_describe(quantizer->base->checkpoint, text)
+             : LLQ_OK;
+}
+
+static int open_spool(llq_quantizer *quantizer) {
+  struct llqi_text text = {0};
+  quantizer->spool.directory = quantizer->directory;
+  LLQ_TRY(llqi_directory_make(quantizer->directory));
+  int status = describe(quantizer, &text);
+  if (status >= 0)
+    llqi_hash_bytes(text.data, text.length, quantizer->spool.key);
+  llqi_text_free(&text);
+  return status;
+}
+
+/* Finds a layer of the same quantization, cut off earlier. */
+static int resume_layer(llq_quantizer *quantizer, int64_t layer, int *found) {
+  const int64_t first = layer * LLQI_N_LINEARS;
+  struct llqi_layer *to = &quantizer->result->layers[layer];
+  *found = 0;
+  if (quantizer->directory == NULL)
+    return LLQ_OK;
+  LLQ_TRY(llqi_spool_read(&quantizer->spool, layer, quantizer->choices + first,
+                          &quantizer->base->layers[layer], quantizer->result,
+                          to, quantizer->outcomes + first, found));
+  if (!*found || !quantizer->is_calibrated)
+    return LLQ_OK;
+  const struct llqi_layer *passed =
+      quantizer->settings.is_parallel ? &quantizer->base->layers[layer] : to;
+  return llqi_streams_run(&quantizer->streams, passed, NULL, NULL, 1);
+}
+
+/* Lets a layer's files go from memory. */
+static void forget_layer(const llq_quantizer *quantizer, int64_t layer) {
+  const llq_weight *from = quantizer->base->layers[layer].linears;
+  const llq_weight *to = quantizer->result->layers[layer].linears;
+  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+    llqi_model_forget(quantizer->base, from[i].data,
+                      llqi_weight_data_bytes(&from[i]));
+    llqi_model_forget(quantizer->result, to[i].data,
+                      llqi_weight_data_bytes(&to[i]));
+  }
+}
+
+/* ---- Steps ---- */
+
+static int check_samples(const llq_quantizer *quantizer) {
+  const int64_t n_widest = quantizer->base->config.intermediate_size;
+  const size_t n_ids = quantizer->samples.n_ids;
+  if (n_ids < TOKENS_MIN)
+    return llqi_fail(
+        LLQ_ERROR_STATE, "calibration: %zu tokens, method %s needs at least %d",
+        n_ids, quantizer->settings.choice.method->name, TOKENS_MIN);
+  if ((int64_t)n_ids < n_widest)
+    llqi_log(LLQ_LOG_WARNING,
+             "calibration: %zu tokens are fewer than an input has numbers "
+             "(%lld)",
+             n_ids, (long long)n_widest);
+  return LLQ_OK;
+}
+
+static int begin(llq_quantizer *quantizer) {
+  const int needs = llqi_quantizer_calibrates(quantizer);
+  quantizer->is_calibrated =
+      needs || (quantizer->settings.measures && quantizer->samples.n_ids > 0);
+  if (quantizer->is_calibrated)
+    LLQ_TRY(check_samples(quantizer));
+  if (needs)
+    LLQ_TRY(record_samples(quantizer));
+  if (quantizer->directory != NULL)
+    LLQ_TRY(open_spool(quantizer));
+  if (!quantizer->is_calibrated)
+    return LLQ_OK;
+  LLQ_TRY(llqi_streams_open(&quantizer->streams, quantizer->backend,
+                            quantizer->base, &quantizer->samples,
+                            quantizer->settings.compute));
+  llqi_model_forget(quantizer->base, quantizer->base->embedding.data,
+                    quantizer->base->embedding.n_bytes);
+  return LLQ_OK;
+}
+
+static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,
+                      struct llqi_layer *to) {
+  const int64_t first = layer * LLQI_N_LINEARS;
+  struct llqi_layer_job job = {
+      .settings = &quantizer->settings,
+      .config = &quantizer->base->config,
+      .choices = quantizer->choices + first,
+      .from = &quantizer->base->layers[layer],
+      .to = to,
+      .owner = owner,
+      .threads = quantizer->threads,
+      .streams = quantizer->is_calibrated ? &quantizer->streams : NULL,
+      .backend = quantizer->backend,
+      .calibrator = quantizer->calibrator,
+      .outcomes = quantizer->outcomes + first};
+  int status = llqi_layer_quantize(&job);
+  if (status < 0 && job.failed < 0)
+    return llqi_fail_within(status, "%s: model.layers.%lld",
+                            quantizer->base->source, (long long)layer);
+  return llqi_within_linear(status, quantizer->base, layer, job.failed);
+}
+
+/* Makes a layer in memory, and keeps what its file holds. */
+static int spool_layer(llq_quantizer *quantizer, int64_t layer) {
+  const int64_t first = layer * LLQI_N_LINEARS;
+  const struct llqi_layer *from = &quantizer->base->layers[layer];
+  struct llqi_layer made = *from;
+  llq_model *owner;
+  int found;
+  LLQ_TRY(llqi_model_new(&owner, quantizer->base->source));
+  int status = make_layer(quantizer, layer, owner, &made);
+  if (status >= 0)
+    status = llqi_spool_write(&quantizer->spool, layer, from, &made,
+                              quantizer->outcomes + first);
+  llq_model_close(owner);
+  LLQ_TRY(status);
+  LLQ_TRY(llqi_spool_read(&quantizer->spool, layer, quantizer->choices + first,
+                          from, quantizer->result,
+                          &quantizer->result->layers[layer],
+                          quantizer->outcomes + first, &found));
+  return found ? LLQ_OK
+               : llqi_fail(LLQ_ERROR_IO, "%s: layer %lld is not as written",
+                           quantizer->directory, (long long)layer);
+}
+
+static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
+  int found;
+  LLQ_TRY(resume_layer(quantizer, layer, &found));
+  if (!found && quantizer->directory != NULL)
+    LLQ_TRY(spool_layer(quantizer, layer));
+  else if (!found)
+    LLQ_TRY(make_layer(quantizer, layer, quantizer->result,
+                       &quantizer->result->layers[layer]));
+  forget_layer(quantizer, layer);
+  return LLQ_OK;
+}
+
+/* The conversion to bf16, which is no quantization. */
+static int convert_layer(llq_quantizer *quantizer, int64_t layer) {
+  for (int i = 0; i < LLQI_N_LINEARS; i++)
+    LLQ_TRY(llqi_within_linear(
+        llqi_convert_weight(quantizer->result, quantizer->threads,
+                            &quantizer->base->layers[layer].linears[i],
+                            &quantizer->result->layers[layer].linears[i]),
+        quantizer->base, layer, i));
+  if (layer + 1 < quantizer->base->config.n_layers)
+    return LLQ_OK;
+  return llqi_convert_rest(quantizer->base, quantizer->threads,
+                           quantizer->result);
+}
+
+int llqi_quantizer_advance(llq_quantizer *quantizer) {
+  int64_t n_layers = quantizer->base->config.n_layers;
+  if (quantizer->n_done == n_layers)
+    return LLQ_OK;
+  if (llqi_quantizer_converts(quantizer)) {
+    LLQ_TRY(convert_layer(quantizer, quantizer->n_done));
+  } else {
+    if (quantizer->n_done == 0)
+      LLQ_TRY(begin(quantizer));
+    LLQ_TRY(quantize_layer(quantizer, quantizer->n_done));
+  }
+  quantizer->n_done++;
+  return quantizer->n_done < n_layers ? LLQ_MORE : LLQ_OK;
+}
