@@ -47,3 +47,31 @@ bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
 	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
 endif
+
+# Products through cuBLASLt, and rows between products:
+# bench/bench_cuda_library [test|rows|time]; bench/cuda_peers.py for torch's
+EXTRA_DIST += bench/bench_cuda_library.cu bench/bench_cuda_sm80.cu \
+	bench/bench_cuda_support.cuh bench/cuda_peers.py
+if HAVE_CUDA
+EXTRA_PROGRAMS += bench/bench_cuda_library
+bench_bench_cuda_library_SOURCES =
+nodist_EXTRA_bench_bench_cuda_library_SOURCES = force-cxx-link.cc
+bench_bench_cuda_library_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_library_LDADD = bench/bench_cuda_library.lo \
+	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
+	lib/backends/cuda/common/dequantize.lo \
+	lib/backends/cuda/common/quantize.lo lib/backends/cuda/common/sums.lo \
+	lib/backends/cuda/llq_cuda_la-library.lo \
+	lib/backends/cuda/llq_cuda_la-library_product.lo \
+	-lcudart_static -lrt -lpthread -ldl
+# Products of sm80's mma.sync: bench/bench_cuda_sm80 [test|time]
+EXTRA_PROGRAMS += bench/bench_cuda_sm80
+bench_bench_cuda_sm80_SOURCES =
+nodist_EXTRA_bench_bench_cuda_sm80_SOURCES = force-cxx-link.cc
+bench_bench_cuda_sm80_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_sm80_LDADD = bench/bench_cuda_sm80.lo \
+	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
+	lib/backends/cuda/common/quantize.lo lib/backends/cuda/sm80/mixed.lo \
+	-lcudart_static -lrt -lpthread -ldl
+bench/bench_cuda_sm80.lo bench/bench_cuda_library.lo: AM_CPPFLAGS += -I$(top_srcdir)
+endif

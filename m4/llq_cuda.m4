@@ -25,7 +25,9 @@ AS_IF([test "$enable_cuda" != no], [
   AS_IF([test -n "$NVCC"], [
     AC_CACHE_CHECK([whether $NVCC compiles for sm_80 and sm_90a],
       [llq_cv_nvcc], [
-      echo '__global__ void probe(int *x) { *x = 1; }' > conftest.cu
+      # cuBLASLt's library itself is looked for at run time only.
+      { echo '#include <cublasLt.h>'
+        echo '__global__ void probe(int *x) { *x = 1; }'; } > conftest.cu
       AS_IF([$NVCC -ccbin $NVCC_CCBIN -std=c++17 \
              -gencode arch=compute_80,code=sm_80 \
              -gencode arch=compute_90a,code=sm_90a \

@@ -26,6 +26,8 @@ struct cuda_linear {
   int8_t *zero;         /* NULL: symmetric */
   int32_t *group_index; /* NULL: input / group_size */
   int32_t *order;       /* tiled: the input that comes i-th; NULL: i */
+  float *scale_f32;     /* the scales as floats; NULL: made for each product
+                           that needs them (library.c, w8a8-fp) */
 };
 
 /* One row of a batch: where its sequence's pages begin, and its position. */

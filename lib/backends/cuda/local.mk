@@ -9,13 +9,18 @@ cuda_sources = \
 	lib/backends/cuda/any/rope.cu \
 	lib/backends/cuda/arena.c \
 	lib/backends/cuda/batch.c \
+	lib/backends/cuda/common/dequantize.cu \
 	lib/backends/cuda/common/draw.cu \
 	lib/backends/cuda/common/order.cu \
+	lib/backends/cuda/common/quantize.cu \
 	lib/backends/cuda/common/rates.cu \
 	lib/backends/cuda/common/repack.cu \
+	lib/backends/cuda/common/sums.cu \
 	lib/backends/cuda/device.c \
 	lib/backends/cuda/fused.c \
 	lib/backends/cuda/launch.c \
+	lib/backends/cuda/library.c \
+	lib/backends/cuda/library_product.c \
 	lib/backends/cuda/linear.c \
 	lib/backends/cuda/measure.c \
 	lib/backends/cuda/memory.c \
@@ -25,6 +30,7 @@ cuda_sources = \
 	lib/backends/cuda/product.c \
 	lib/backends/cuda/profile.c \
 	lib/backends/cuda/sm80/attention.cu \
+	lib/backends/cuda/sm80/mixed.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
 	lib/backends/cuda/sm90/stream.cu \
@@ -37,18 +43,25 @@ cuda_headers = \
 	lib/backends/cuda/common/attend_launch.cuh \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
+	lib/backends/cuda/common/dequantize.h \
 	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/common/order.h \
+	lib/backends/cuda/common/quantize.h \
 	lib/backends/cuda/common/rates.h \
 	lib/backends/cuda/common/repack.h \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \
 	lib/backends/cuda/common/stream_launch.cuh \
 	lib/backends/cuda/common/stream_weight.cuh \
+	lib/backends/cuda/common/vector.cuh \
 	lib/backends/cuda/cuda.h \
 	lib/backends/cuda/kernels.h \
+	lib/backends/cuda/library.h \
+	lib/backends/cuda/sm80/mixed.h \
+	lib/backends/cuda/sm80/mixed_kernel.cuh \
+	lib/backends/cuda/sm80/mixed_weight.cuh \
 	lib/backends/cuda/sm80/stream.h \
 	lib/backends/cuda/sm90/stream.h
 
@@ -86,7 +99,8 @@ backend_LTLIBRARIES = llq-cuda.la
 llq_cuda_la_SOURCES = $(cuda_sources)
 # libstdc++ is needed by what nvcc generates: link as C++.
 nodist_EXTRA_llq_cuda_la_SOURCES = force-cxx-link.cc
-llq_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(CUDA_HOME)/include
+llq_cuda_la_CPPFLAGS = $(AM_CPPFLAGS) -isystem $(CUDA_HOME)/include \
+	-DLLQ_CUDA_LIBDIR='"$(CUDA_HOME)/lib64"'
 llq_cuda_la_CFLAGS = -std=gnu11 $(LLQ_WARNINGS) -fvisibility=hidden
 llq_cuda_la_LDFLAGS = -module -avoid-version -shared -Wl,-z,defs \
 	-Wl,-z,nodelete -L$(CUDA_HOME)/lib64 \
