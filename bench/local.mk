@@ -74,4 +74,14 @@ bench_bench_cuda_sm80_LDADD = bench/bench_cuda_sm80.lo \
 	lib/backends/cuda/common/quantize.lo lib/backends/cuda/sm80/mixed.lo \
 	-lcudart_static -lrt -lpthread -ldl
 bench/bench_cuda_sm80.lo bench/bench_cuda_library.lo: AM_CPPFLAGS += -I$(top_srcdir)
+# Int4 products of many rows, checked and timed: bench/bench_cuda_mixed [test|time]
+EXTRA_DIST += bench/bench_cuda_mixed.cu bench/mixed_reference.cuh
+if HAVE_CUDA
+EXTRA_PROGRAMS += bench/bench_cuda_mixed
+bench_bench_cuda_mixed_SOURCES =
+nodist_EXTRA_bench_bench_cuda_mixed_SOURCES = force-cxx-link.cc
+bench_bench_cuda_mixed_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_mixed_LDADD = bench/bench_cuda_mixed.lo \
+	lib/backends/cuda/sm90/mixed.lo \
+	-lcublasLt -lcudart_static -lrt -lpthread -ldl
 endif

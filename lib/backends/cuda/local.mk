@@ -33,6 +33,7 @@ cuda_sources = \
 	lib/backends/cuda/sm80/mixed.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
+	lib/backends/cuda/sm90/mixed.cu \
 	lib/backends/cuda/sm90/stream.cu \
 	lib/backends/cuda/staging.c \
 	lib/backends/cuda/tiled.c
@@ -63,7 +64,14 @@ cuda_headers = \
 	lib/backends/cuda/sm80/mixed_kernel.cuh \
 	lib/backends/cuda/sm80/mixed_weight.cuh \
 	lib/backends/cuda/sm80/stream.h \
-	lib/backends/cuda/sm90/stream.h
+	lib/backends/cuda/sm90/int4.cuh \
+	lib/backends/cuda/sm90/mixed.h \
+	lib/backends/cuda/sm90/mixed_kernel.cuh \
+	lib/backends/cuda/sm90/mixed_store.cuh \
+	lib/backends/cuda/sm90/mixed_work.cuh \
+	lib/backends/cuda/sm90/stream.h \
+	lib/backends/cuda/sm90/tma.cuh \
+	lib/backends/cuda/sm90/wgmma.cuh
 
 EXTRA_DIST += $(cuda_headers) lib/backends/cuda/llq-plugin.map
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Products of many rows of bf16 activations with weight-only int4 (TILED):
+   weights become bf16 in registers, tensor cores multiply (wgmma). */
+#ifndef LLQ_CUDA_SM90_MIXED_H
+#define LLQ_CUDA_SM90_MIXED_H
+
+#include "backends/cuda/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a product is cut. A block computes 64 * n_warpgroups * n_parts outputs of
+   n_rows rows. A cluster has n_sharers * n_splits blocks, at most 8: sharers
+   have the same rows, of which each fetches a part for all; splits have the same
+   tile and sum their shares of the inputs. */
+struct mixed_tiles {
+  int n_rows;       /* 16, 32, 64, 128 or 256 */
+  int n_parts;      /* of 64 outputs a warpgroup */
+  int n_warpgroups; /* that multiply; one warp more copies */
+  int n_per_unit;   /* blocks that fit a multiprocessor at a time */
+  int n_sharers, n_splits;
+};
+
+/* 1 if the kernel can: tiled int4, symmetric or not; no norm; x, out and residual
+   at multiples of 16 bytes. How sums are split depends on the number of rows, so
+   a row's last bit does too. No scratch is needed. */
+int sm90_mixed_takes(const struct cuda_product *product);
+size_t sm90_mixed_scratch(const struct cuda_product *product, int n_units);
+cudaError_t sm90_mixed(const struct cuda_launch *launch, const struct cuda_product *product);
+
+/* The tiles that sm90_mixed() would take, and the product with others; an error
+   if there is no such kernel. */
+struct mixed_tiles sm90_mixed_choose(const struct cuda_product *product, int n_units);
+cudaError_t sm90_mixed_with(const struct cuda_launch *launch, const struct cuda_product *product,
+                            const struct mixed_tiles *tiles);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
