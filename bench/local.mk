@@ -36,7 +36,8 @@ bench_bench_cuda_attention_LDADD = bench/bench_cuda_attention.lo \
 endif
 
 # The CUDA kernels of few rows: bench/bench_cuda_stream [test|quick|bench]
-EXTRA_DIST += bench/bench_cuda_stream.cu
+EXTRA_DIST += bench/bench_cuda_stream.cu bench/cuda_stream_problem.cuh \
+	bench/cuda_stream_test.cuh
 if HAVE_CUDA
 EXTRA_PROGRAMS += bench/bench_cuda_stream
 bench_bench_cuda_stream_SOURCES =

@@ -6,7 +6,7 @@
    being 8 inputs in 16 bytes (int8 codes in the first 8 of them). Chunks of a
    row are permuted so that the reads of a matrix operand fall into distinct
    banks in every order that the formats use. A thread loads, normalizes and
-   quantizes the same chunks throughout: number thread + 256 i of every row. */
+   quantizes the same chunks throughout: number thread + 512 i of every row. */
 #ifndef LLQ_CUDA_STREAM_INPUT_CUH
 #define LLQ_CUDA_STREAM_INPUT_CUH
 
@@ -21,7 +21,7 @@ enum stream_input {
   stream_fp8    /* quantized to E4M3, stored as f16 */
 };
 
-constexpr int stream_warps = 8, stream_threads = 32 * stream_warps;
+constexpr int stream_warps = 16, stream_threads = 32 * stream_warps;
 
 /* Where a chunk lies within a row's 128 bytes, and that row among eight. */
 __device__ __forceinline__ uint32_t input_chunk(int row, int chunk) {
@@ -40,9 +40,9 @@ __device__ __forceinline__ void store_four(uint4 v, uint32_t *to) {
 struct stream_rows_of_x {
   const __nv_bfloat16 *x; /* [n_rows, n_in] in global memory */
   int n_rows, n_in;
-  char *shared;          /* 128 n_rows n_in / 64 bytes */
-  float *partial;        /* [n_rows, stream_warps], twice */
-  float *scale;          /* [n_rows]: of quantized rows */
+  char *shared;    /* 128 n_rows n_in / 64 bytes */
+  float *partial;  /* [n_rows, stream_warps]: the warps' results */
+  float *value;    /* [n_rows]: of each row, from all warps */
 };
 
 __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row, int chunk) {
@@ -50,30 +50,21 @@ __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row
   return reinterpret_cast<uint4 *>(rows.shared + at);
 }
 
-/* Eight bf16 as floats. */
-struct stream_chunk {
-  float value[8];
+__device__ __forceinline__ float low_half(uint32_t x) { return __uint_as_float(x << 16); }
+__device__ __forceinline__ float high_half(uint32_t x) { return __uint_as_float(x & 0xffff0000); }
 
-  __device__ __forceinline__ explicit stream_chunk(uint4 bits) {
-    uint32_t words[4];
-    store_four(bits, words);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      value[2 * i] = __uint_as_float(words[i] << 16);
-      value[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000);
-    }
-  }
-};
-
-__device__ __forceinline__ uint32_t packed_bf16(float low, float high) {
-  __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<uint32_t *>(&pair);
+__device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
+  return *reinterpret_cast<__nv_bfloat162 *>(&x);
 }
 
-/* Global to shared memory, eight chunks in flight. Through L2: another kernel
+template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
+  return *reinterpret_cast<uint32_t *>(&x);
+}
+
+/* Global to shared memory, four chunks in flight. Through L2: another kernel
    has written x, maybe while this one was already running. */
 __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {
-  constexpr int in_flight = 8;
+  constexpr int in_flight = 4;
   int n_chunks = rows.n_in / 8, row = 0, chunk = threadIdx.x;
   const uint4 *x = reinterpret_cast<const uint4 *>(rows.x);
   while (chunk < n_chunks) {
@@ -100,31 +91,32 @@ __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {
   }
 }
 
-/* A row's partial results of all warps, in the same order in every thread. */
-__device__ __forceinline__ float total(const float *partial) {
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < stream_warps; i++)
-    sum += partial[i];
-  return sum;
-}
-
-__device__ __forceinline__ float largest(const float *partial) {
-  float peak = 0;
-#pragma unroll
-  for (int i = 0; i < stream_warps; i++)
-    peak = fmaxf(peak, partial[i]);
-  return peak;
+/* One warp a row turns what the warps have left, and calls finish(row, result)
+   in its first lane. Same order whatever the number of rows. */
+template <class Reduce, class Finish>
+__device__ __forceinline__ void gather_partial(const stream_rows_of_x &rows, Reduce reduce,
+                                               Finish finish) {
+  __syncthreads();
+  int lane = threadIdx.x % 32;
+  for (int row = threadIdx.x / 32; row < rows.n_rows; row += stream_warps) {
+    float result = reduce(lane < stream_warps ? rows.partial[row * stream_warps + lane] : 0.0f);
+    if (lane == 0)
+      rows.value[row] = finish(result);
+  }
+  __syncthreads();
 }
 
 __device__ __forceinline__ void sum_squares(const stream_rows_of_x &rows) {
   for (int row = 0; row < rows.n_rows; row++) {
     float squares = 0;
     for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-      stream_chunk x(*chunk_of(rows, row, chunk));
+      uint32_t x[4];
+      store_four(*chunk_of(rows, row, chunk), x);
 #pragma unroll
-      for (int i = 0; i < 8; i++)
-        squares += x.value[i] * x.value[i];
+      for (int i = 0; i < 4; i++) {
+        squares += low_half(x[i]) * low_half(x[i]);
+        squares += high_half(x[i]) * high_half(x[i]);
+      }
     }
     squares = warp_sum(squares);
     if (threadIdx.x % 32 == 0)
@@ -132,105 +124,137 @@ __device__ __forceinline__ void sum_squares(const stream_rows_of_x &rows) {
   }
 }
 
-/* x / sqrt(mean of squares + eps) rounded, times the weight, rounded. */
+/* x / sqrt(mean of squares + eps) rounded, times the weight, rounded. `first` is
+   the weight of the thread's first chunk. */
 __device__ __forceinline__ void normalize_rows(const stream_rows_of_x &rows, const uint4 *weight,
-                                               float eps) {
+                                               uint4 first, float eps) {
+  float n_in = static_cast<float>(rows.n_in);
   sum_squares(rows);
-  __syncthreads();
-  for (int row = 0; row < rows.n_rows; row++) {
-    float squares = total(rows.partial + row * stream_warps);
-    float factor = 1.0f / sqrtf(squares / static_cast<float>(rows.n_in) + eps);
-    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
+  gather_partial(rows, warp_sum, [=](float sum) { return 1.0f / sqrtf(sum / n_in + eps); });
+  for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
+    uint32_t w[4];
+    store_four(chunk < stream_threads ? first : weight[chunk], w);
+    for (int row = 0; row < rows.n_rows; row++) {
+      float factor = rows.value[row];
       uint4 *at = chunk_of(rows, row, chunk);
-      stream_chunk x(*at), w(weight[chunk]);
-      uint32_t words[4];
+      uint32_t x[4];
+      store_four(*at, x);
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        float low = round_to(LLQ_BF16, x.value[2 * i] * factor) * w.value[2 * i];
-        float high = round_to(LLQ_BF16, x.value[2 * i + 1] * factor) * w.value[2 * i + 1];
-        words[i] = packed_bf16(low, high);
+        __nv_bfloat162 scaled =
+            __floats2bfloat162_rn(low_half(x[i]) * factor, high_half(x[i]) * factor);
+        x[i] = as_word(__hmul2(scaled, as_bf16(w[i])));
       }
-      *at = make_uint4(words[0], words[1], words[2], words[3]);
+      *at = make_uint4(x[0], x[1], x[2], x[3]);
     }
   }
 }
 
-/* Partial results: the largest magnitude; and 0, or NaN where a NaN or an
-   infinity is. */
-__device__ __forceinline__ void find_peaks(const stream_rows_of_x &rows, float *bad_of) {
+/* Of numbers that are not negative. */
+__device__ __forceinline__ float warp_max_or_nan(float x) {
+  return __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(x)));
+}
+
+/* Magnitudes of bf16 order as their bits do, infinities and NaN last. */
+__device__ __forceinline__ void find_peaks(const stream_rows_of_x &rows) {
   for (int row = 0; row < rows.n_rows; row++) {
-    float peak = 0, bad = 0;
+    __nv_bfloat162 peak = as_bf16(0);
     for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-      stream_chunk x(*chunk_of(rows, row, chunk));
+      uint32_t x[4];
+      store_four(*chunk_of(rows, row, chunk), x);
 #pragma unroll
-      for (int i = 0; i < 8; i++) {
-        peak = fmaxf(peak, fabsf(x.value[i]));
-        bad += x.value[i] - x.value[i];
-      }
+      for (int i = 0; i < 4; i++)
+        peak = __hmax2_nan(peak, as_bf16(x[i] & 0x7fff7fff));
     }
-    peak = warp_max(peak);
-    bad = warp_sum(bad);
-    if (threadIdx.x % 32 == 0) {
-      rows.partial[row * stream_warps + threadIdx.x / 32] = peak;
-      bad_of[row * stream_warps + threadIdx.x / 32] = bad;
-    }
+    uint32_t bits = as_word(peak) & 0x7fff7fff;
+    bits = __reduce_max_sync(~0u, max(bits & 0xffff, bits >> 16));
+    if (threadIdx.x % 32 == 0)
+      rows.partial[row * stream_warps + threadIdx.x / 32] = __uint_as_float(bits << 16);
   }
 }
 
-__device__ __forceinline__ uint32_t int8_code(float x, float scale) {
-  float q = fminf(fmaxf(rintf(x / scale), -128.0f), 127.0f);
-  return static_cast<uint32_t>(static_cast<int>(q)) & 255;
+/* max|x| / the largest code; NaN for a row with a NaN or an infinity, 1 for a row
+   of zeros. */
+__device__ __forceinline__ float scale_of_peak(float peak, float largest_code) {
+  float scale = (peak + (peak - peak)) / largest_code;
+  return scale == 0 ? 1.0f : scale;
 }
 
-__device__ __forceinline__ uint32_t packed_fp8_as_f16(float low, float high) {
-  __half2 pair = __floats2half2_rn(round_to_e4m3(low), round_to_e4m3(high));
-  return *reinterpret_cast<uint32_t *>(&pair);
+/* Divisions by one number, correctly rounded: one step of refinement where
+   neither the reciprocal nor the remainder leaves the normal numbers. */
+struct stream_divisor {
+  float divisor, reciprocal;
+  bool simple;
+
+  __device__ __forceinline__ explicit stream_divisor(float x)
+      : divisor(x), reciprocal(1.0f / x), simple(x > 0x1p-60f && x < 0x1p60f) {}
+
+  __device__ __forceinline__ float divide(float x) const {
+    if (!simple)
+      return x / divisor;
+    float q = x * reciprocal;
+    return fmaf(fmaf(-q, divisor, x), reciprocal, q);
+  }
+};
+
+/* Four int8 codes. Adding 1.5 * 2^23 rounds to an integer, half to even, in the
+   low bits; a quotient is at least -127.5. */
+__device__ __forceinline__ uint32_t int8_codes(const float (&q)[4]) {
+  uint32_t bits[4];
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    bits[i] = __float_as_uint(fminf(q[i], 127.0f) + 12582912.0f);
+  return __byte_perm(__byte_perm(bits[0], bits[1], 0x0040), __byte_perm(bits[2], bits[3], 0x0040),
+                     0x5410);
+}
+
+__device__ __forceinline__ uint32_t fp8_as_f16(float low, float high) {
+  __nv_fp8x2_storage_t codes =
+      __nv_cvt_float2_to_fp8x2(make_float2(low, high), __NV_SATFINITE, __NV_E4M3);
+  return as_word(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3));
 }
 
 template <stream_input input>
-__device__ __forceinline__ void quantize_chunk(const stream_chunk &x, float scale, uint4 *at) {
-  uint32_t words[4] = {};
-  if (input == stream_codes) {
+__device__ __forceinline__ void quantize_chunk(const stream_divisor &scale, uint4 *at) {
+  uint32_t x[4];
+  float q[8];
+  store_four(*at, x);
 #pragma unroll
-    for (int i = 0; i < 8; i++)
-      words[i / 4] |= int8_code(x.value[i], scale) << 8 * (i % 4);
-    *reinterpret_cast<uint2 *>(at) = make_uint2(words[0], words[1]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-      words[i] = packed_fp8_as_f16(x.value[2 * i] / scale, x.value[2 * i + 1] / scale);
-    *at = make_uint4(words[0], words[1], words[2], words[3]);
+  for (int i = 0; i < 4; i++) {
+    q[2 * i] = scale.divide(low_half(x[i]));
+    q[2 * i + 1] = scale.divide(high_half(x[i]));
   }
+  if (input == stream_codes)
+    *reinterpret_cast<uint2 *>(at) = make_uint2(int8_codes({q[0], q[1], q[2], q[3]}),
+                                                int8_codes({q[4], q[5], q[6], q[7]}));
+  else
+    *at = make_uint4(fp8_as_f16(q[0], q[1]), fp8_as_f16(q[2], q[3]), fp8_as_f16(q[4], q[5]),
+                     fp8_as_f16(q[6], q[7]));
 }
 
-/* Each row by its own scale: see any/linear.cu's row_scale(). */
+/* Each row by its own scale, which is left in rows.value. */
 template <stream_input input>
 __device__ __forceinline__ void quantize_rows(const stream_rows_of_x &rows) {
-  float *bad_of = rows.partial + rows.n_rows * stream_warps;
-  __syncthreads(); /* all have read the partial results of the normalization */
-  find_peaks(rows, bad_of);
-  __syncthreads();
+  constexpr float largest_code = input == stream_codes ? 127.5f : 448.0f;
+  find_peaks(rows);
+  gather_partial(rows, warp_max_or_nan,
+                 [](float peak) { return scale_of_peak(peak, largest_code); });
   for (int row = 0; row < rows.n_rows; row++) {
-    float peak = largest(rows.partial + row * stream_warps) + total(bad_of + row * stream_warps);
-    float scale = peak / (input == stream_codes ? 127.5f : 448.0f);
-    scale = scale == 0 ? 1.0f : scale;
-    if (threadIdx.x == 0)
-      rows.scale[row] = scale;
-    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-      uint4 *at = chunk_of(rows, row, chunk);
-      quantize_chunk<input>(stream_chunk(*at), scale, at);
-    }
+    stream_divisor scale(rows.value[row]);
+    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads)
+      quantize_chunk<input>(scale, chunk_of(rows, row, chunk));
   }
 }
 
-/* All of it; rows.shared is complete for every thread afterwards. */
+/* All of it, or only the loads if x is prepared; rows.shared is complete for every
+   thread afterwards. `first` is the norm's weight of the thread's first chunk. */
 template <stream_input input>
-__device__ __forceinline__ void prepare_rows(const stream_rows_of_x &rows,
-                                             const __nv_bfloat16 *norm, float eps) {
+__device__ __forceinline__ void prepare_rows(const stream_rows_of_x &rows, bool prepared,
+                                             const uint4 *norm, uint4 first, float eps) {
   load_rows(rows);
   if (norm != nullptr)
-    normalize_rows(rows, reinterpret_cast<const uint4 *>(norm), eps);
-  if (input != stream_bf16)
+    normalize_rows(rows, norm, first, eps);
+  if (input != stream_bf16 && !prepared)
     quantize_rows<input>(rows);
   __syncthreads();
 }

@@ -7,13 +7,15 @@
    numbers of x go with a lane's (the order of inputs within a tile is free as
    long as both agree), and how to multiply:
 
-     n_bytes    of a tile in shared memory, scales included
+     paired     a slot of the ring holds both tiles of a pair
+     n_bytes    of a slot, scales included
      input      how rows of x are stored: see stream_input.cuh
      sum        the type of sums
      scaled     sums are multiplied by scales of rows and outputs at the end
      unit       what sums are counted in
-     source     where a lane's part of a row of tiles lies; copy() starts the
-                copies of one of them
+     source     where a lane's part of two rows of tiles lies; copy() starts the
+                copies of one block: of the first row, and the second with it if
+                the format is paired, or of either
      fragment   a lane's part of a tile in registers, and its constructor
      inputs()   the registers of operand B for 8 rows of x and 64 inputs
      multiply() adds a tile's products to the sums of 8 rows */
@@ -41,39 +43,41 @@ __device__ __forceinline__ int group_of(const stream_weight &w, int block) {
 __device__ __forceinline__ uint32_t twice_low(uint32_t x) { return __byte_perm(x, 0, 0x1010); }
 __device__ __forceinline__ uint32_t twice_high(uint32_t x) { return __byte_perm(x, 0, 0x3232); }
 
-__device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
-  return *reinterpret_cast<__nv_bfloat162 *>(&x);
-}
-
-__device__ __forceinline__ uint32_t as_word(__nv_bfloat162 x) {
-  return *reinterpret_cast<uint32_t *>(&x);
-}
-
 /* Codes with a bias, less the bias (exact), times the scale: one rounding. */
 __device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, uint32_t scale) {
   return as_word(__hmul2(__hsub2(as_bf16(code), as_bf16(bias)), as_bf16(scale)));
 }
 
-/* Int4 in CUDA_LAYOUT_TILED (repack.h). */
+/* Int4 in CUDA_LAYOUT_TILED (repack.h). A slot: codes of the first tile, of the
+   second; scales of both; zero points of both. */
 template <bool has_zero> struct stream_int4 {
   typedef float sum;
-  static constexpr int n_bytes = has_zero ? 576 : 544;
+  static constexpr bool paired = true;
+  static constexpr int n_side_lanes = has_zero ? 8 : 4; /* copy scales or zeros */
+  static constexpr int n_bytes = 1024 + 16 * n_side_lanes;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
 
   struct source {
-    const char *codes, *scale; /* lanes 0 and 1: of scales; 2 and 3: of zeros */
+    const char *codes, *side;
+    int64_t to_second;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
       codes = w.data + 512ll * tile * w.n_blocks + 16 * lane;
-      scale = (lane < 2 ? w.scale : w.zero - 32) + 32ll * tile * w.n_groups + 16 * lane;
+      to_second = 512ll * second * w.n_blocks;
+      int64_t side_tile = tile + (lane & 2 ? second : 0);
+      side = (lane < 4 ? w.scale : w.zero) + 32 * side_tile * w.n_groups + 16 * (lane & 1);
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         uint32_t to) const {
-      copy_16(to + 16 * lane, codes + 512 * block);
-      copy_16_if(lane < (has_zero ? 4 : 2), to + 512 + 16 * lane, scale + 32 * group_of(w, block));
+                                         bool has_second, uint32_t to) const {
+      const char *from = codes + 512 * block;
+      copy_16(to + 16 * lane, from);
+      if (has_second)
+        copy_16(to + 512 + 16 * lane, from + to_second);
+      copy_16_if(lane < n_side_lanes && (has_second || !(lane & 2)), to + 1024 + 16 * lane,
+                 side + 32 * group_of(w, block));
     }
   };
 
@@ -81,10 +85,12 @@ template <bool has_zero> struct stream_int4 {
     uint4 codes;
     uint32_t scale, zero; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
-      codes = load_shared_16(from + 16 * lane);
-      scale = load_shared_4(from + 512 + lane / 4 * 4);
-      zero = has_zero ? load_shared_4(from + 544 + lane / 4 * 4) : 0x43084308; /* 136 */
+    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+                                        int lane) {
+      uint32_t side = from + 1024 + 32 * tile + lane / 4 * 4;
+      codes = load_shared_16(from + 512 * tile + 16 * lane);
+      scale = load_shared_4(side);
+      zero = has_zero ? load_shared_4(side + 64) : 0x43084308; /* 136 */
     }
   };
 
@@ -116,24 +122,29 @@ template <bool has_zero> struct stream_int4 {
 
 /* One byte a code, row-major: lane t takes inputs 16 t .. 16 t + 15. */
 struct stream_bytes {
+  static constexpr bool paired = false;
+
   struct source {
     const char *low;
+    int64_t to_second;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
       low = w.data + (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
+      to_second = 16ll * second * w.n_in;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         uint32_t to) const {
-      copy_16(to + 16 * lane, low + 64 * block);
-      copy_16(to + 512 + 16 * lane, low + 8ll * w.n_in + 64 * block);
+                                         bool at_second, uint32_t to) const {
+      const char *from = low + 64 * block + (at_second ? to_second : 0);
+      copy_16(to + 16 * lane, from);
+      copy_16(to + 512 + 16 * lane, from + 8ll * w.n_in);
     }
   };
 
   struct fragment {
     uint32_t low[4], high[4]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
+    __device__ __forceinline__ fragment(const stream_weight &, int, int, uint32_t from, int lane) {
       store_four(load_shared_16(from + 16 * lane), low);
       store_four(load_shared_16(from + 512 + 16 * lane), high);
     }
@@ -156,23 +167,28 @@ struct stream_int8 : stream_bytes {
   static constexpr float unit = 1;
 
   struct source : stream_bytes::source {
-    int64_t scale; /* of the row's first group */
+    int64_t scale, scale_to_second; /* of the row's first group */
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane)
-        : stream_bytes::source(w, tile, lane), scale((16ll * tile + lane % 16) * w.n_groups) {}
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane)
+        : stream_bytes::source(w, tile, second, lane) {
+      scale = (16ll * tile + lane % 16) * w.n_groups;
+      scale_to_second = 16ll * second * w.n_groups;
+    }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         uint32_t to) const {
-      stream_bytes::source::copy(w, block, lane, to);
-      copy_4_if(lane < 16, to + 1024 + 4 * lane, w.scale + (2 * (scale + group_of(w, block)) & ~3ll));
+                                         bool at_second, uint32_t to) const {
+      int64_t at = scale + (at_second ? scale_to_second : 0) + group_of(w, block);
+      stream_bytes::source::copy(w, block, lane, at_second, to);
+      copy_4_if(lane < 16, to + 1024 + 4 * lane, w.scale + (2 * at & ~3ll));
     }
   };
 
   struct fragment : stream_bytes::fragment {
     uint32_t scale[2];
 
-    __device__ __forceinline__ fragment(const stream_weight &w, int block, uint32_t from, int lane)
-        : stream_bytes::fragment(w, block, from, lane) {
+    __device__ __forceinline__ fragment(const stream_weight &w, int block, int tile, uint32_t from,
+                                        int lane)
+        : stream_bytes::fragment(w, block, tile, from, lane) {
       int row = lane / 4;
       uint32_t half = (row * w.n_groups + group_of(w, block)) & 1 ? 0x3232 : 0x1010;
       scale[0] = __byte_perm(load_shared_4(from + 1024 + 4 * row), 0, half);
@@ -267,20 +283,24 @@ struct stream_fp8_fp8 : stream_bytes {
 struct stream_dense {
   typedef float sum;
   static constexpr int n_bytes = 2048;
+  static constexpr bool paired = false;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
 
   struct source {
     const char *low;
+    int64_t to_second;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
       low = w.data + 2 * (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
+      to_second = 32ll * second * w.n_in;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         uint32_t to) const {
-      const char *from = low + 128 * block, *below = from + 16ll * w.n_in;
+                                         bool at_second, uint32_t to) const {
+      const char *from = low + 128 * block + (at_second ? to_second : 0);
+      const char *below = from + 16ll * w.n_in;
       copy_16(to + 16 * lane, from);
       copy_16(to + 512 + 16 * lane, from + 64);
       copy_16(to + 1024 + 16 * lane, below);
@@ -291,7 +311,7 @@ struct stream_dense {
   struct fragment {
     uint32_t low[8], high[8]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, uint32_t from, int lane) {
+    __device__ __forceinline__ fragment(const stream_weight &, int, int, uint32_t from, int lane) {
       store_four(load_shared_16(from + 16 * lane), low);
       store_four(load_shared_16(from + 512 + 16 * lane), low + 4);
       store_four(load_shared_16(from + 1024 + 16 * lane), high);

@@ -4,15 +4,19 @@
 #include "backends/cuda/common/stream_launch.cuh"
 
 namespace {
-struct sm80;
+struct sm80 {
+  static constexpr int ring_with_x = 136 * 1024;
+};
 }
 
 int sm80_stream_takes(const cuda_product *product) {
-  return stream_takes<stream_tuning>(product);
+  return stream_takes(product);
 }
 
-size_t sm80_stream_scratch(const cuda_product *, int) { return 0; }
+size_t sm80_stream_scratch(const cuda_product *product, int) {
+  return stream_scratch(product);
+}
 
 cudaError_t sm80_stream(const cuda_launch *launch, const cuda_product *product) {
-  return stream_run<sm80, stream_tuning>(launch, product);
+  return stream_run<sm80>(launch, product);
 }

@@ -18,7 +18,8 @@ extern "C" {
 #endif
 
 int sm90_stream_takes(const struct cuda_product *product);
-/* Bytes of launch->scratch that a call needs. */
+/* Bytes of launch->scratch that a call can use; with less it is slower, and
+   right. */
 size_t sm90_stream_scratch(const struct cuda_product *product, int n_units);
 cudaError_t sm90_stream(const struct cuda_launch *launch,
                         const struct cuda_product *product);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The linears of few rows against the plain operations, and against themselves
+   with other rows beside, overlapped, and from the other table. */
+#ifndef LLQ_CUDA_STREAM_TEST_CUH
+#define LLQ_CUDA_STREAM_TEST_CUH
+
+#include "cuda_stream_problem.cuh"
+
+namespace {
+
+__global__ void split_halves(const bf16 *y, int64_t n_rows, int64_t half, bf16 *gate, bf16 *up) {
+  for (int64_t i = blockIdx.x * 256ll + threadIdx.x; i < n_rows * half; i += gridDim.x * 256ll) {
+    gate[i] = y[i / half * 2 * half + i % half];
+    up[i] = y[i / half * 2 * half + half + i % half];
+  }
+}
+
+/* The plain operations, one after another, with the checkpoint's layout. */
+std::vector<char> reference(const problem &p, const cuda_linear &plain) {
+  const cuda_product &product = p.product;
+  int64_t n = product.n_rows, n_out = plain.n_out, n_in = plain.n_in;
+  int dtype = product.out_dtype;
+  bf16 *x, *y, *gate, *up;
+  CHECK(cudaMalloc(&x, n * n_in * 2));
+  CHECK(cudaMalloc(&y, n * n_out * 4));
+  CHECK(cudaMalloc(&gate, n * n_out));
+  CHECK(cudaMalloc(&up, n * n_out));
+  if (product.norm != nullptr)
+    CHECK(any_rms_norm(stream, product.x, product.norm, product.eps, n, n_in, x, LLQ_BF16));
+  else
+    CHECK(cudaMemcpyAsync(x, product.x, n * n_in * 2, cudaMemcpyDeviceToDevice, stream));
+  CHECK(any_linear(stream, &plain, x, n, LLQ_BF16, y, dtype));
+  if (product.swiglu) {
+    split_halves<<<1024, 256, 0, stream>>>(y, n, n_out / 2, gate, up);
+    CHECK(any_swiglu(stream, gate, up, n * n_out / 2, y, LLQ_BF16));
+  }
+  if (product.residual != nullptr)
+    CHECK(any_add(stream, y, product.residual, n * p.out_width, LLQ_BF16));
+  std::vector<char> host(n * p.out_width * p.out_size);
+  CHECK(cudaMemcpyAsync(host.data(), y, host.size(), cudaMemcpyDeviceToHost, stream));
+  CHECK(cudaStreamSynchronize(stream));
+  cudaFree(x), cudaFree(y), cudaFree(gate), cudaFree(up);
+  return host;
+}
+
+float number(const std::vector<char> &v, int64_t i, int64_t size) {
+  uint32_t bits = 0;
+  memcpy(reinterpret_cast<char *>(&bits) + 4 - size, v.data() + i * size, size);
+  float x;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
+int n_failures, n_checks;
+
+void expect(bool ok, const char *what, const char *format, const shape &s, int64_t n_rows) {
+  n_checks++;
+  if (ok)
+    return;
+  if (n_failures++ < 40)
+    printf("FAILED %s: %s %s %lldx%lld, %lld rows\n", what, format, s.name, (long long)s.n_out,
+           (long long)s.n_in, (long long)n_rows);
+}
+
+/* The largest error of any row, as a fraction of the row's largest value. */
+double compare(const std::vector<char> &out, const std::vector<char> &ref, const problem &p) {
+  double worst = 0;
+  int64_t width = p.out_width;
+  for (int64_t r = 0; r < p.product.n_rows; r++) {
+    double peak = 0, error = 0;
+    int64_t at = -1;
+    for (int64_t o = r * width; o < (r + 1) * width; o++) {
+      double difference = fabs(number(out, o, p.out_size) - number(ref, o, p.out_size));
+      peak = std::max(peak, fabs((double)number(ref, o, p.out_size)));
+      if (!(difference <= error))
+        error = difference, at = o;
+      if (isnan(difference))
+        break;
+    }
+    if (!(error <= peak / 128) && n_failures < 10)
+      printf("  row %lld output %lld: %g for %g, peak %g\n", (long long)r, (long long)(at % width),
+             number(out, at, p.out_size), number(ref, at, p.out_size), peak);
+    if (!(error / peak <= worst))
+      worst = error / peak;
+  }
+  return worst;
+}
+
+bool same_rows(const std::vector<char> &part, const std::vector<char> &all, const problem &p,
+               int64_t first) {
+  return memcmp(part.data(), all.data() + first * p.out_width * p.out_size, part.size()) == 0;
+}
+
+double test_shape(const format &f, const shape &s, int64_t n_rows, int n_parts) {
+  cuda_linear plain = random_linear(f, s.n_out, s.n_in), w = tiled(plain);
+  problem p(s, &w, n_rows);
+  launcher newest = sm >= 90 ? sm90_stream : sm80_stream;
+  expect(sm90_stream_takes(&p.product) && sm80_stream_takes(&p.product), "takes", f.name, s, n_rows);
+  std::vector<char> all = p.run_rows(newest, 0, n_rows, 0);
+  double error = compare(all, reference(p, plain), p);
+  expect(error <= (f.activation ? 1 / 64. : 1 / 128.), "result", f.name, s, n_rows);
+  expect(all == p.run_rows(newest, 0, n_rows, sm >= 90), "overlap", f.name, s, n_rows);
+  expect(all == p.run_rows(sm80_stream, 0, n_rows, 0), "other table", f.name, s, n_rows);
+  for (int64_t n = 1; n <= n_parts && n <= n_rows; n++) {
+    int64_t first = n * 7 % (n_rows - n + 1);
+    expect(same_rows(p.run_rows(newest, first, n, 0), all, p, first), "rows alone", f.name, s, n);
+    if (n % 5 == 1)
+      expect(same_rows(p.run_rows(sm80_stream, first, n, 0), all, p, first), "rows alone, sm80",
+             f.name, s, n);
+  }
+  release_both(plain, w);
+  return error;
+}
+
+/* A NaN and an infinity in x, and an infinity in a scale, reach their outputs. */
+void test_special(const format &f) {
+  shape s = {"special", 64, 256, 0, 0, 0, 1};
+  cuda_linear plain = random_linear(f, s.n_out, s.n_in);
+  bf16 infinite = __float2bfloat16(INFINITY), nan = __float2bfloat16(NAN);
+  if (plain.scale != nullptr)
+    CHECK(cudaMemcpy(static_cast<bf16 *>(plain.scale) + 5 * plain.n_groups, &infinite, 2,
+                     cudaMemcpyHostToDevice));
+  cuda_linear w = tiled(plain);
+  problem p(s, &w, 4);
+  CHECK(cudaMemcpy(p.x + 1 * s.n_in + 77, &nan, 2, cudaMemcpyHostToDevice));
+  CHECK(cudaMemcpy(p.x + 2 * s.n_in + 200, &infinite, 2, cudaMemcpyHostToDevice));
+  CHECK(cudaMemset(p.x + 3 * s.n_in, 0, 2 * s.n_in));
+  std::vector<char> out = p.run_rows(sm >= 90 ? sm90_stream : sm80_stream, 0, 4, 0);
+  std::vector<char> ref = reference(p, plain);
+  for (int64_t i = 0; i < 4 * s.n_out; i++) {
+    float a = number(out, i, 4), b = number(ref, i, 4);
+    expect(isnan(a) == isnan(b) && isinf(a) == isinf(b), "special", f.name, s, i);
+  }
+  release_both(plain, w);
+}
+
+const shape quick_shapes[] = {
+    {"norm", 96, 256, 1, 0, 0, 0},
+    {"swiglu", 96, 256, 1, 1, 0, 0},
+    {"residual", 80, 768, 0, 0, 1, 0},
+    {"streams", 48, 14336, 1, 0, 0, 0},
+};
+const shape test_shapes[] = {
+    {"norm", 384, 256, 1, 0, 0, 0},       {"swiglu", 1536, 256, 1, 1, 0, 0},
+    {"residual", 256, 768, 0, 0, 1, 0},   {"f32", 2048, 256, 1, 0, 0, 1},
+    {"narrow", 16, 64, 1, 0, 0, 0},       {"odd", 4240, 2112, 0, 0, 1, 0},
+    {"odd swiglu", 4256, 1344, 1, 1, 0, 0}, {"wide", 2064, 8192, 1, 0, 0, 0},
+};
+const shape layer[] = {
+    {"qkv", 6144, 4096, 1, 0, 0, 0},
+    {"o", 4096, 4096, 0, 0, 1, 0},
+    {"gate_up", 28672, 4096, 1, 1, 0, 0},
+    {"down", 4096, 14336, 0, 0, 1, 0},
+};
+
+void test(int quick) {
+  for (const format &f : formats) {
+    double worst = 0;
+    if (quick) {
+      for (const shape &s : quick_shapes)
+        worst = std::max(worst, test_shape(f, s, 19, 1));
+    } else {
+      for (const shape &s : test_shapes)
+        worst = std::max(worst, test_shape(f, s, 300, 40));
+      for (const shape &s : layer)
+        worst = std::max(worst, test_shape(f, s, 17, 3));
+      test_special(f);
+    }
+    printf("%-15s worst error 2^%.2f of a row's largest\n", f.name, log2(worst));
+  }
+  printf("%d checks, %d failed\n", n_checks, n_failures);
+}
+
+} // namespace
+
+#endif
