@@ -75,6 +75,8 @@ bench_bench_cuda_sm80_LDADD = bench/bench_cuda_sm80.lo \
 	lib/backends/cuda/common/quantize.lo lib/backends/cuda/sm80/mixed.lo \
 	-lcudart_static -lrt -lpthread -ldl
 bench/bench_cuda_sm80.lo bench/bench_cuda_library.lo: AM_CPPFLAGS += -I$(top_srcdir)
+endif
+
 # Int4 products of many rows, checked and timed: bench/bench_cuda_mixed [test|time]
 EXTRA_DIST += bench/bench_cuda_mixed.cu bench/mixed_reference.cuh
 if HAVE_CUDA

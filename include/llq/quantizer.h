@@ -153,3 +153,11 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
    NULL, NULL, 0, 0, NULL, 0, 0, NULL}
 /** An llq_quantized_linear to start from: its size, and defaults. */
+#define LLQ_QUANTIZED_LINEAR_INIT                                              \
+  {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -78,6 +78,117 @@ static void release(llq_model *model) {
   for (size_t i = 0; i < model->n_owned; i++)
     llqi_free(model->owned[i]);
   llqi_free(model->owned);
+  if (model->gguf != NULL)
+    llqi_gguf_close(model->gguf);
+  llqi_free(model->gguf);
   for (size_t i = 0; i < model->n_mapped; i++)
     llqi_file_unmap(&model->mapped[i]);
   llqi_free(model->mapped);
+  llqi_file_unmap(&model->drawn);
+  llqi_checkpoint_close(model->checkpoint);
+  llqi_config_free(&model->config);
+  llqi_free(model->layers);
+  llqi_free(model->source);
+  llqi_free(model->directory);
+  llqi_free(model->quantization_method);
+  llqi_free(model->calibration_sha256);
+  llq_model_close(model->base);
+  llqi_free(model);
+}
+
+llq_model *llq_model_retain(llq_model *model) {
+  atomic_fetch_add(&model->n_references, 1);
+  return model;
+}
+
+void llq_model_close(llq_model *model) {
+  if (model != NULL && atomic_fetch_sub(&model->n_references, 1) == 1)
+    release(model);
+}
+
+const char *llq_model_source(const llq_model *model) {
+  return model->source;
+}
+
+/* The directory of a source that is not random: itself, or, for a plain name
+   such as "llq-micro", the one of that name among libllq's data. */
+static int find_directory(const char *source, char **out) {
+  const char *data = getenv("LLQ_DATA");
+  data = data != NULL ? data : LLQ_DATADIR;
+  int is_path = strchr(source, '/') != NULL || llqi_directory_exists(source);
+  *out = is_path ? llqi_strdup(source) : llqi_path_join(data, source);
+  if (*out == NULL)
+    return LLQ_ERROR_MEMORY;
+  if (llqi_directory_exists(*out))
+    return LLQ_OK;
+  llqi_free(*out);
+  *out = NULL;
+  return is_path
+             ? llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source)
+             : llqi_fail(LLQ_ERROR_IO,
+                         "%s: no such model directory, here or in %s", source,
+                         data);
+}
+
+static int open_directory(llq_model *model) {
+  LLQ_TRY(find_directory(model->source, &model->directory));
+  char *path = llqi_path_join(model->directory, "config.json");
+  if (path == NULL)
+    return LLQ_ERROR_MEMORY;
+  int status = llqi_config_read(path, &model->config);
+  llqi_free(path);
+  LLQ_TRY(status);
+  LLQ_TRY(llqi_checkpoint_open(&model->checkpoint, model->directory));
+  return llqi_model_load(model);
+}
+
+static int is_gguf(const char *source) {
+  static const char ending[] = ".gguf";
+  const size_t n = strlen(source), n_ending = strlen(ending);
+  return n > n_ending && strcmp(source + n - n_ending, ending) == 0;
+}
+
+static int open_source(llq_model *model, uint64_t seed) {
+  static const char random[] = "random:";
+  if (strncmp(model->source, random, strlen(random)) == 0)
+    return llqi_model_draw(model, model->source + strlen(random), seed);
+  if (is_gguf(model->source))
+    return llqi_model_open_gguf(model, model->source);
+  return open_directory(model);
+}
+
+int llq_model_open(llq_model **out, const char *source,
+                   const llq_model_options *options) {
+  llqi_error_clear();
+  LLQ_REQUIRE(out != NULL && source != NULL,
+              "llq_model_open: out and source must not be NULL");
+  *out = NULL;
+  llq_model_options ours;
+  LLQ_TRY(llqi_options_copy(&ours, sizeof ours, options, "llq_model_options"));
+  llq_model *model;
+  LLQ_TRY(llqi_model_new(&model, source));
+  int status = open_source(model, ours.seed);
+  if (status < 0)
+    llq_model_close(model);
+  else
+    *out = model;
+  return status;
+}
+
+int llq_model_tokenizer(llq_model *model, const llq_tokenizer **out) {
+  llqi_error_clear();
+  LLQ_REQUIRE(model != NULL && out != NULL,
+              "llq_model_tokenizer: model and out must not be NULL");
+  *out = NULL;
+  const struct llqi_gguf *gguf = llqi_model_gguf(model);
+  const char *path = gguf != NULL ? gguf->path : model->directory;
+  if (path == NULL)
+    return llqi_fail(LLQ_ERROR_IO, "%s: has no tokenizer", model->source);
+  int status = LLQ_OK;
+  pthread_mutex_lock(&model->tokenizer_lock);
+  if (model->tokenizer == NULL)
+    status = llq_tokenizer_open(&model->tokenizer, path);
+  *out = model->tokenizer;
+  pthread_mutex_unlock(&model->tokenizer_lock);
+  return status;
+}

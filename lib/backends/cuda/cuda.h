@@ -33,6 +33,7 @@ struct cuda_device {
   struct cuda_block *blocks;    /* of weights (arena.c) */
   struct cuda_staging *staging; /* of large copies; NULL before the first */
   struct cuda_plan *plan;       /* of the fused step under way */
+  struct cuda_library *library; /* cuBLASLt, found when first needed */
   struct cuda_profile *profile; /* NULL before the first */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/cuda/cuda.h"
+#include "backends/cuda/library.h"
 
 #define SM_OLDEST 80 /* bf16 matrix instructions and cp.async begin there */
 #define SM_HOPPER 90 /* sm_90a code runs on this very one */
@@ -76,6 +77,7 @@ static void close_device(void *self) {
   cudaFree(device->ordered.memory);
   cuda_staging_close(device->staging);
   cuda_profile_close(device->profile);
+  cuda_library_close(device->library);
   free(device);
 }
 
@@ -85,7 +87,7 @@ static int start(struct cuda_device *device, const llq_device_info *info, const 
     return status;
   CUDA_TRY(device, cudaSetDevice(device->index));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
-  return LLQ_OK;
+  return cuda_library_open(&device->library, device, 0);
 }
 
 static int open_device(void **self, int index, const llq_backend_options *options) {

@@ -2,13 +2,19 @@
 /* Which kernels run a product, y = x W^T with what surrounds it:
 
    few rows, or no dependence between rows wanted   stream
+   many rows, int4                                  mixed
+   many rows, others                                cuBLASLt (library.c)
    anything that these do not take                  plain kernels
 
    Inputs that are made for a kernel (normalized, or in another order) lie in
    memory of their own, since kernels use the scratch memory themselves. */
 #include "backends/cuda/common/order.h"
+#include "backends/cuda/common/quantize.h"
 #include "backends/cuda/cuda.h"
+#include "backends/cuda/library.h"
+#include "backends/cuda/sm80/mixed.h"
 #include "backends/cuda/sm80/stream.h"
+#include "backends/cuda/sm90/mixed.h"
 #include "backends/cuda/sm90/stream.h"
 
 static size_t bf16_size(int64_t n_rows, int64_t n_cols) {
@@ -18,8 +24,21 @@ static size_t bf16_size(int64_t n_rows, int64_t n_cols) {
 
 /* x normalized into `out`. */
 static int normalize(struct cuda_device *device, const struct cuda_product *product, void *out) {
-  CUDA_TRY(device, any_rms_norm(device->stream, product->x, product->norm, product->eps,
-                                product->n_rows, product->linear->n_in, out, LLQ_BF16));
+  const struct cuda_rows rows = {.x = product->x,
+                                 .norm = product->norm,
+                                 .eps = product->eps,
+                                 .out = out,
+                                 .n_rows = product->n_rows,
+                                 .n_cols = product->linear->n_in};
+  struct cuda_launch launch;
+  int status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  if (common_rows_takes(&rows))
+    CUDA_TRY(device, common_rows(&launch, &rows));
+  else
+    CUDA_TRY(device, any_rms_norm(device->stream, product->x, product->norm, product->eps,
+                                  product->n_rows, product->linear->n_in, out, LLQ_BF16));
   return LLQ_OK;
 }
 
@@ -68,6 +87,58 @@ static int run_stream(struct cuda_device *device, const struct cuda_product *pro
   return LLQ_OK;
 }
 
+/* Rows from which on kernels for many are faster, on an H200 (see
+   doc/performance.md). */
+static int is_many(const struct cuda_product *product) {
+  int is_int8 = product->linear->format == LLQ_WEIGHT_INT8 &&
+                product->linear->activation == LLQ_ACTIVATION_NONE;
+  return product->n_rows > (is_int8 ? 32 : 16);
+}
+
+/* The product without its norm, which the mixed kernels do not do. */
+static struct cuda_product without_norm(const struct cuda_product *product, const void *x) {
+  struct cuda_product inner = *product;
+  inner.norm = NULL;
+  inner.x = x;
+  return inner;
+}
+
+static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product) {
+  const struct cuda_product inner = without_norm(product, product->x);
+  return device->sm >= 90 ? sm90_mixed_takes(&inner) : sm80_mixed_takes(&inner);
+}
+
+static int run_mixed(struct cuda_device *device, const struct cuda_product *product) {
+  const int is_sm90 = device->sm >= 90;
+  const void *x = product->x;
+  struct cuda_launch launch;
+  void *inputs;
+  int status = LLQ_OK;
+  if (product->norm != NULL) {
+    status = cuda_inputs_on(device, bf16_size(product->n_rows, product->linear->n_in), &inputs);
+    if (status >= 0)
+      status = normalize(device, product, inputs);
+    x = inputs;
+  }
+  if (status < 0)
+    return status;
+  const struct cuda_product inner = without_norm(product, x);
+  status = cuda_launch_on(device,
+                          is_sm90 ? sm90_mixed_scratch(&inner, device->n_units)
+                                  : sm80_mixed_scratch(&inner, device->n_units),
+                          &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner) : sm80_mixed(&launch, &inner));
+  return LLQ_OK;
+}
+
+static int run_library(struct cuda_device *device, const struct cuda_product *product) {
+  struct cuda_launch launch;
+  int status = cuda_launch_on(device, cuda_library_scratch(product), &launch);
+  return status < 0 ? status : cuda_library_product(device->library, &launch, product);
+}
+
 /* With activation order the kernels see inputs in the weight's order. */
 static int run_ordered(struct cuda_device *device, const struct cuda_product *product,
                        int is_fast) {
@@ -97,6 +168,12 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
     return LLQ_OK;
   if (product->linear->order != NULL)
     return run_ordered(device, product, is_fast);
+  if (is_fast && is_many(product)) {
+    if (mixed_takes(device, product))
+      return run_mixed(device, product);
+    if (cuda_library_takes(device->library, product))
+      return run_library(device, product);
+  }
   if (stream_takes(device, product))
     return run_stream(device, product);
   return run_plainly(device, product);
