@@ -59,12 +59,13 @@ enum llq_activation {
 
 /** A linear's weight W[n_out, n_in] as it lies in host memory. y = x W^T. */
 typedef struct llq_weight {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_weight) */
   int32_t format;       /**< of #llq_weight_format */
   int32_t dtype;        /**< of dense values and of scales: F32, F16, BF16 */
   int32_t activation;   /**< of #llq_activation */
-  int32_t reserved;
-  int64_t n_out, n_in;
+  int32_t reserved; /**< 0 */
+  int64_t n_out;        /**< outputs: rows of W */
+  int64_t n_in;         /**< inputs: columns of W */
   int64_t group_size;   /**< inputs that share a scale; n_in if per channel.
                              Divides n_in. */
   const void *data;     /**< [n_out, n_in], int4 as uint32 [n_out, n_in / 8]:
@@ -79,9 +80,10 @@ typedef struct llq_weight {
 /** A matrix in device memory, of the compute type unless an operation says
  *  otherwise. Rows follow each other without gaps. */
 typedef struct llq_view {
-  void *data;
-  int64_t n_rows, n_cols;
-  int32_t dtype; /**< of #llq_dtype */
+  void *data;     /**< [n_rows, n_cols] */
+  int64_t n_rows; /**< such as tokens */
+  int64_t n_cols; /**< such as features */
+  int32_t dtype;  /**< of #llq_dtype */
 } llq_view;
 
 /** Consecutive tokens of one sequence among the rows of a batch. */
@@ -94,11 +96,11 @@ typedef struct llq_segment {
 
 /** What a step of several sequences consists of. Host memory. */
 typedef struct llq_batch {
-  const llq_segment *segments;
+  const llq_segment *segments; /**< [n_segments], in the order of rows */
   const int32_t *pages;    /**< page numbers; position p of a segment lies in page
                                 pages[first_page + p / page_size], at slot
                                 p % page_size */
-  int32_t n_segments;
+  int32_t n_segments;      /**< sequences */
   int32_t n_pages_listed;  /**< entries of `pages` */
   int32_t page_size;       /**< positions a page */
   int32_t n_rows;          /**< of all segments together */
@@ -109,15 +111,15 @@ typedef struct llq_kv {
   void *keys;        /**< [n_pages, page_size, n_kv_heads, head_size] */
   void *values;      /**< the same shape */
   int32_t dtype;     /**< F32, BF16 */
-  int32_t n_pages;
-  int32_t page_size;
-  int32_t n_kv_heads;
-  int32_t head_size;
+  int32_t n_pages;    /**< of all sequences together */
+  int32_t page_size;  /**< positions a page */
+  int32_t n_kv_heads; /**< heads of keys and values */
+  int32_t head_size;  /**< values a head */
 } llq_kv;
 
 /** Finding and opening devices. All entries required. */
 typedef struct llq_backend_registry {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_registry) */
   const char *name; /**< "cpu", "cuda" */
   /** How many devices there may be; never fails. */
   int (*count)(void);
@@ -125,16 +127,20 @@ typedef struct llq_backend_registry {
   int (*describe)(int index, llq_device_info *info);
   /** Opens a device: *self is the backend's own. */
   int (*open)(void **self, int index, const llq_backend_options *options);
+  /** Frees what open made. */
   void (*close)(void *self);
 } llq_backend_registry;
 
 /** Device memory. All entries required. Offsets and sizes are bytes. */
 typedef struct llq_backend_memory {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_memory) */
   int (*alloc)(void *self, size_t size, void **memory); /**< 64-byte aligned */
-  void (*free)(void *self, void *memory);
+  void (*free)(void *self, void *memory); /**< what alloc gave */
+  /** From the host, which may change `from` as soon as it returns. */
   int (*upload)(void *self, void *to, const void *from, size_t size);
+  /** To the host, after all that was asked for before. */
   int (*download)(void *self, void *to, const void *from, size_t size);
+  /** Waits for all that was asked for; reports what failed meanwhile. */
   int (*synchronize)(void *self);
 } llq_backend_memory;
 
@@ -143,13 +149,14 @@ typedef struct llq_backend_memory {
  *  the compute type (F32, or BF16 with sums in F32 and one rounding at the
  *  end). Every row's result is a function of that row alone, bit by bit. */
 typedef struct llq_backend_ops {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_ops) */
 
   /** Prepares a weight in the backend's own layout; host memory may be freed
    *  afterwards unless `keeps_weight` says otherwise.
    *  @param compute  the type of its inputs and outputs */
   int (*linear_upload)(void *self, const llq_weight *weight, int compute,
                        void **linear);
+  /** Frees what linear_upload or linear_join made. */
   void (*linear_free)(void *self, void *linear);
 
   /** out[r, :] = table[ids[r], :]; table is [n_vocab, n_cols], of any float
@@ -198,7 +205,7 @@ typedef struct llq_backend_ops {
 /** A linear with what surrounds it in a decoder layer. Every value is rounded
  *  where the operations of #llq_backend_ops would round it. */
 typedef struct llq_linear_call {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_linear_call) */
   const void *linear;   /**< n_out outputs, of linear_upload or linear_join */
   const llq_view *x;    /**< [n_rows, n_in], BF16 */
   const llq_view *norm; /**< [1, n_in]: x is normalized first, as by rms_norm;
@@ -208,7 +215,7 @@ typedef struct llq_linear_call {
                              half), [n_rows, n_out / 2] */
   int32_t adds;         /**< 1: out = out + what was computed; not with
                              swiglu */
-  int32_t reserved;
+  int32_t reserved; /**< 0 */
   llq_view *out;        /**< BF16; F32 without swiglu and adds */
 } llq_linear_call;
 
@@ -222,18 +229,18 @@ typedef struct llq_draw {
   int32_t top_k;      /**< 0 = all */
   int32_t id;         /**< out */
   int32_t is_finite;  /**< out: 0 = a logit is NaN, or all are infinite */
-  int32_t reserved;
+  int32_t reserved; /**< 0 */
   double margin;      /**< out: largest minus second largest logit */
 } llq_draw;
 
 /** What a step of the fused operations works on. Host memory, read before
  *  step_begin returns. */
 typedef struct llq_fused_step {
-  size_t struct_size;
-  const llq_batch *batch;
+  size_t struct_size; /**< sizeof(llq_fused_step) */
+  const llq_batch *batch;    /**< its rows */
   const int32_t *ids;        /**< [batch->n_rows] */
   const int32_t *logit_rows; /**< [n_logit_rows], rows of the batch */
-  int32_t n_logit_rows;
+  int32_t n_logit_rows;      /**< rows whose logits are wanted */
   int32_t n_draws;           /**< tokens to draw, from the first logit rows */
   const llq_draw *draws;     /**< [n_draws] */
 } llq_fused_step;
@@ -241,19 +248,19 @@ typedef struct llq_fused_step {
 /** What a backend may prepare for. Steps of one plan issue the same operations
  *  on the same memory, apart from numbers of rows. */
 typedef struct llq_fused_plan {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_fused_plan) */
   int32_t n_rows_max;      /**< of a step */
   int32_t n_positions_max; /**< of a sequence */
   int32_t is_fast;         /**< 1 = a row may depend, in its last bits, on what
                                 else is in the batch */
-  int32_t reserved;
+  int32_t reserved; /**< 0 */
 } llq_fused_plan;
 
 /** Optional: the forward pass in fewer, larger operations on BF16 values, which
  *  a backend may record and repeat. All entries required. Between step_begin
  *  and step_end nothing else is called. */
 typedef struct llq_backend_fused {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_fused) */
 
   /** Several weights with the same inputs as one linear whose outputs lie side
    *  by side; to be freed by linear_free. */
@@ -262,6 +269,7 @@ typedef struct llq_backend_fused {
 
   /** A plan holds what the backend records. */
   int (*plan_open)(void *self, const llq_fused_plan *options, void **plan);
+  /** Frees a plan. */
   void (*plan_close)(void *self, void *plan);
 
   /** Begins a step. *is_recorded = 1: the backend repeats this step from an
@@ -272,6 +280,7 @@ typedef struct llq_backend_fused {
   /** As llq_backend_ops.embed, of the step's ids. */
   int (*embed)(void *self, const llq_view *table, llq_view *out);
 
+  /** A linear with what surrounds it. */
   int (*linear)(void *self, const llq_linear_call *call);
 
   /** rope_append and attention of the step's batch; qkv is [n_rows,
@@ -293,10 +302,11 @@ typedef struct llq_backend_fused {
 
 /** How the columns of a block become codes. */
 typedef struct llq_encoding {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_encoding) */
   int32_t format;         /**< of #llq_weight_format, not dense: the codes */
   int32_t dtype;          /**< what (code - zero) * scale is rounded to */
-  int64_t first, n;       /**< columns of the block */
+  int64_t first;          /**< the block's first column */
+  int64_t n;              /**< columns of the block */
   const int32_t *groups;  /**< host, [n]: each column's group */
   const llq_view *scale;  /**< F32 [n_out, n_groups], all positive */
   const llq_view *zero;   /**< the same shape; all 0 if symmetric */
@@ -306,7 +316,7 @@ typedef struct llq_encoding {
  *  required; libllq uses the CPU's where a backend has none. Matrices are F32
  *  but for x. */
 typedef struct llq_backend_calibration {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_calibration) */
 
   /** h[i, j] = h[i, j] + sum over r of x[r, i] * x[r, j], for i <= j. x is of a
    *  compute type. */
@@ -337,10 +347,13 @@ typedef struct llq_backend_calibration {
 /** Optional: measuring a device, and timing operations. All entries required;
  *  as the functions of llq/device.h that are named alike. */
 typedef struct llq_backend_tools {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_backend_tools) */
+  /** As llq_backend_measure(). */
   int (*measure)(void *self, llq_device_rates *rates);
+  /** As llq_backend_profile(). */
   int (*profile)(void *self, int is_on);
-  /** @return 1, or 0 when there is no such entry. */
+  /** As llq_backend_profile_get().
+   *  @return 1, or 0 when there is no such entry. */
   int (*profile_get)(void *self, uint64_t index, llq_profile_entry *entry);
 } llq_backend_tools;
 
@@ -349,9 +362,9 @@ typedef struct llq_backend_table {
   uint32_t abi;            /**< #LLQ_BACKEND_ABI */
   uint32_t keeps_weight;   /**< 1 = linears refer to the host's weight, which
                                 then lives as long as they do */
-  const llq_backend_registry *registry;
-  const llq_backend_memory *memory;
-  const llq_backend_ops *ops;
+  const llq_backend_registry *registry; /**< its devices */
+  const llq_backend_memory *memory; /**< their memory */
+  const llq_backend_ops *ops;     /**< the forward pass */
   const llq_backend_fused *fused; /**< NULL = none */
   const llq_backend_calibration *calibration; /**< NULL = none */
   const llq_backend_tools *tools; /**< NULL = none */
@@ -359,14 +372,15 @@ typedef struct llq_backend_table {
 
 /** What libllq gives a plugin, so that a plugin links to nothing of it. */
 typedef struct llq_host {
-  size_t struct_size;
+  size_t struct_size; /**< sizeof(llq_host) */
   /** Sets the thread's error message unless one is set; returns status. */
   int (*fail)(int status, const char *message);
+  /** Hands a line to llq_log_set()'s sink. */
   void (*log)(int level, const char *line);
 } llq_host;
 
 /** The one symbol that a plugin exports, as "llq_backend_entry". A plugin is a
- *  file llq-<name>.so.
+ *  file llq-NAME.so.
  *  @param host  valid for the life of the process
  *  @param abi   the host's #LLQ_BACKEND_ABI
  *  @return the table; NULL if the plugin cannot serve this host. */

@@ -39,7 +39,7 @@ typedef struct llq_device_info {
   uint64_t memory_bytes; /**< memory in all; 0 if unknown */
   uint64_t memory_free_bytes; /**< memory free now; 0 if unknown */
   int32_t n_units;       /**< cores (CPU) or multiprocessors (GPU) */
-  int32_t reserved;
+  int32_t reserved;      /**< 0 */
   char driver[64];       /**< the driver's version; empty on a CPU */
 } llq_device_info;
 
@@ -96,7 +96,7 @@ LLQ_API int llq_backend_measure(llq_backend *backend, llq_device_rates *rates);
 typedef struct llq_profile_entry {
   size_t struct_size; /**< sizeof(llq_profile_entry) */
   char name[96];      /**< operation and shape */
-  uint64_t n_calls;
+  uint64_t n_calls;   /**< how often it was called */
   double seconds;     /**< on the device, of all calls together */
 } llq_profile_entry;
 
@@ -122,7 +122,9 @@ LLQ_API void llq_backend_close(llq_backend *backend);
 #define LLQ_DEVICE_INFO_INIT {sizeof(llq_device_info), "", 0, 0, "", "", "", \
                               0, 0, 0, 0, ""}
 
+/** An llq_device_rates to start from: its size, and zeros. */
 #define LLQ_DEVICE_RATES_INIT {sizeof(llq_device_rates), 0, 0, 0, 0, 0, 0}
+/** An llq_profile_entry to start from: its size, and zeros. */
 #define LLQ_PROFILE_ENTRY_INIT {sizeof(llq_profile_entry), "", 0, 0}
 
 #ifdef __cplusplus

@@ -78,13 +78,13 @@ enum llq_stop_reason {
 typedef struct llq_generation {
   size_t struct_size;   /**< sizeof(llq_generation) */
   const int32_t *ids;   /**< n_ids generated tokens, an end token included */
-  size_t n_ids;
+  size_t n_ids;         /**< length of `ids` */
   const char *text;     /**< n_bytes bytes and a NUL: whole characters, cut at a
                              stop string, without special tokens and without
                              the end token's text. While the sequence
                              runs, text that may yet turn out to be part of a
                              stop string is held back. */
-  size_t n_bytes;
+  size_t n_bytes;       /**< length of `text` */
   int32_t stop_reason;  /**< of #llq_stop_reason */
   int32_t margin_at;    /**< the generated token at which min_margin occurred;
                              -1 before the first */

@@ -105,7 +105,7 @@ typedef struct llq_save_options {
   int32_t lossy;      /**< 1: what the format cannot say may be lost: scales are
                            rounded; linears whose codes do not fit become the
                            values that they mean; inputs stay unquantized */
-  int32_t reserved;
+  int32_t reserved;   /**< 0 */
 } llq_save_options;
 
 /** llq_model_save() with options; NULL = defaults. */
@@ -114,8 +114,10 @@ LLQ_API int llq_model_save_as(const llq_model *model, const char *directory,
 
 /** A weight's scales; n is 0 if it has none. */
 typedef struct llq_scale_statistics {
-  uint64_t n;
-  double least, mean, largest;
+  uint64_t n;     /**< how many */
+  double least;   /**< the smallest */
+  double mean;    /**< their average */
+  double largest; /**< the largest */
 } llq_scale_statistics;
 
 /** How a linear W of one model differs from the same linear of another. */
@@ -123,13 +125,15 @@ typedef struct llq_linear_diff {
   size_t struct_size;      /**< sizeof(llq_linear_diff) */
   char name[64];           /**< "model.layers.0.self_attn.q_proj"; "lm_head" */
   char scheme_a[16];       /**< "bf16", "w4a16-int", ... */
-  char scheme_b[16];
+  char scheme_b[16];       /**< the other's */
   double relative_error;   /**< |A - B| / |A|, Frobenius norms */
   double max_error;        /**< the largest difference of a weight, */
-  int64_t max_out, max_in; /**< and which weight's it is */
+  int64_t max_out;         /**< the output of that weight, */
+  int64_t max_in;          /**< and its input */
   uint64_t n_outliers;     /**< weights that differ by more than 6 times the
                                 root mean square difference */
-  llq_scale_statistics scales_a, scales_b;
+  llq_scale_statistics scales_a; /**< of A's weight */
+  llq_scale_statistics scales_b; /**< of B's */
 } llq_linear_diff;
 
 /** Compares a linear of two models of the same shape.

@@ -69,7 +69,7 @@ static int add_exceptions(const llq_model *model,
                           json_t *dynamic) {
   for (int64_t i = 0; i < model->config.n_layers; i++)
     for (int k = 0; k < LLQI_N_LINEARS; k++) {
-      char sign, pattern[80];
+      char sign, pattern[96];
       json_t *exception =
           exception_of(plan, &model->layers[i].linears[k], &sign);
       if (exception == NULL)
