@@ -18,8 +18,10 @@ llq_cuda_summary=no
 AS_IF([test "$enable_cuda" != no], [
   AC_PATH_PROG([NVCC], [nvcc], [],
     [$with_cuda/bin$PATH_SEPARATOR$PATH$PATH_SEPARATOR/usr/local/cuda/bin])
-  # nvcc takes a program as its host compiler, not a program with flags.
-  set dummy $CXX; NVCC_CCBIN=$[2]
+  # nvcc takes a program as its host compiler, not one with flags or a wrapper.
+  set dummy $CXX
+  case $[2] in *ccache | *distcc) shift ;; esac
+  NVCC_CCBIN=$[2]
   AS_IF([test -z "$NVCCFLAGS"], [NVCCFLAGS="-O3 -lineinfo"])
   llq_cuda_works=no
   AS_IF([test -n "$NVCC"], [

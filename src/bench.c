@@ -5,35 +5,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "command.h"
+#include "bench.h"
 
 #define MOST_SIZES 16
 #define MOST_REPEATS 99
 
-struct request {
-  const char *scheme, *prompts, *batches;
-  int32_t n_tokens, n_context, n_repeats;
-  int fast, profile;
-};
-
 struct sizes {
   int32_t values[MOST_SIZES];
   int n;
-};
-
-/* A median with the range around it, of seconds. */
-struct times {
-  double median, least, most;
-};
-
-struct bench {
-  const struct command *command;
-  struct runner runner;
-  llq_model_info model;
-  llq_device_info device;
-  llq_device_rates rates; /* zeros where the backend measures nothing */
-  struct request request;
-  json_t *results; /* NULL: print tables */
 };
 
 static double now(void) {
@@ -144,58 +123,18 @@ static int time_decode(struct bench *bench, int32_t n, struct times *times) {
   return status;
 }
 
-/* Weights that a step reads, whatever its number of rows. */
-static double step_bytes(const struct bench *bench) {
-  const llq_model_info *model = &bench->model;
-  double element = strcmp(model->dtype, "f32") == 0 ? 4 : 2;
-  return (double)model->n_linear_bytes +
-         element * model->n_vocab * model->hidden_size;
-}
-
-/* Operations of the layers' linears, for a token. */
-static double token_operations(const struct bench *bench) {
-  const llq_model_info *m = &bench->model;
-  double q = (double)m->n_heads * m->head_size;
-  double kv = (double)m->n_kv_heads * m->head_size;
-  double hidden = m->hidden_size;
-  return 2.0 * m->n_layers *
-         (hidden * (2 * q + 2 * kv) + 3 * hidden * m->intermediate_size);
-}
-
-/* Prints a row of the table, or keeps it. fraction: of the ceiling named. */
-static void report(struct bench *bench, const char *what, int32_t size,
-                   double n_tokens, struct times times, const char *ceiling,
-                   double fraction) {
-  if (bench->results != NULL) {
-    json_array_append_new(
-        bench->results,
-        json_pack("{s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:f}", "what", what,
-                  "size", (int)size, "tokens_per_second",
-                  n_tokens / times.median, "seconds", times.median,
-                  "seconds_least", times.least, "seconds_most", times.most,
-                  "ceiling", ceiling, "fraction", fraction));
-    return;
-  }
-  printf("%-10s %6d %12.1f %10.3f  %8.3f to %8.3f", what, (int)size,
-         n_tokens / times.median, 1e3 * times.median, 1e3 * times.least,
-         1e3 * times.most);
-  if (fraction > 0)
-    printf("  %5.1f %% of %s", 100 * fraction, ceiling);
-  putchar('\n');
-  fflush(stdout);
-}
-
 static int bench_prompts(struct bench *bench, const struct sizes *prompts) {
+  const char *name;
+  double ceiling = bench_product_ceiling(bench, &name);
   for (int i = 0; i < prompts->n; i++) {
     int32_t n = prompts->values[i];
     struct times times;
     int status = time_prompt(bench, n, &times);
     if (status < 0)
       return status;
-    double rate = token_operations(bench) * n / times.median;
-    double ceiling = bench->rates.bf16_operations;
-    report(bench, "prompt", n, n, times, "bf16 operations",
-           ceiling > 0 ? rate / ceiling : 0);
+    double rate = bench_token_operations(bench) * n / times.median;
+    bench_report(bench, "prompt", n, n, times, name,
+                 ceiling > 0 ? rate / ceiling : 0);
   }
   return LLQ_OK;
 }
@@ -207,10 +146,10 @@ static int bench_batches(struct bench *bench, const struct sizes *batches) {
     int status = time_decode(bench, n, &times);
     if (status < 0)
       return status;
-    double rate = step_bytes(bench) / times.median;
+    double rate = bench_step_bytes(bench) / times.median;
     double ceiling = bench->rates.read_bytes;
-    report(bench, "decode", n, n, times, "reading the weights once",
-           ceiling > 0 ? rate / ceiling : 0);
+    bench_report(bench, "decode", n, n, times, "reading the weights once",
+                 ceiling > 0 ? rate / ceiling : 0);
   }
   return LLQ_OK;
 }
@@ -232,40 +171,8 @@ static int bench_operations(struct bench *bench, int32_t n) {
            (int)bench->request.n_tokens, (int)n, "", "calls", "us each", "ms");
   for (uint64_t i = 0;
        llq_backend_profile_get(bench->runner.backend, i, &entry) == LLQ_OK; i++)
-    if (bench->results != NULL)
-      json_array_append_new(bench->results,
-                            json_pack("{s:s, s:I, s:f}", "what", entry.name,
-                                      "calls", (json_int_t)entry.n_calls,
-                                      "seconds", entry.seconds));
-    else
-      printf("%-58s %8llu %9.2f %9.2f\n", entry.name,
-             (unsigned long long)entry.n_calls,
-             1e6 * entry.seconds / (double)entry.n_calls, 1e3 * entry.seconds);
+    bench_report_operation(bench, &entry);
   return LLQ_OK;
-}
-
-static void print_head(const struct bench *bench, const char *source) {
-  const llq_device_rates *rates = &bench->rates;
-  printf("%s, %s, on %s (%s:%d, %s)%s\n", source, bench->model.scheme,
-         bench->device.name, bench->device.backend, (int)bench->device.index,
-         bench->device.arch, bench->request.fast ? ", fast" : "");
-  if (rates->read_bytes > 0)
-    printf("memory: %.3f TB/s read, %.3f TB/s copied, %.1f GB/s uploaded; "
-           "bf16 %.0f, fp8 %.0f TFLOP/s, int8 %.0f TOP/s\n",
-           1e-12 * rates->read_bytes, 1e-12 * rates->copy_bytes,
-           1e-9 * rates->upload_bytes, 1e-12 * rates->bf16_operations,
-           1e-12 * rates->fp8_operations, 1e-12 * rates->int8_operations);
-  printf("%.3f GB of weights a step\n\n%-10s %6s %12s %10s  %20s\n",
-         1e-9 * step_bytes(bench), "", "size", "tokens/s", "median ms",
-         "range, ms");
-}
-
-static json_t *rates_json(const llq_device_rates *rates) {
-  return json_pack(
-      "{s:f, s:f, s:f, s:f, s:f, s:f}", "read_bytes", rates->read_bytes,
-      "copy_bytes", rates->copy_bytes, "upload_bytes", rates->upload_bytes,
-      "bf16_operations", rates->bf16_operations, "fp8_operations",
-      rates->fp8_operations, "int8_operations", rates->int8_operations);
 }
 
 static int run_all(struct bench *bench, const struct sizes *prompts,
@@ -279,13 +186,7 @@ static int run_all(struct bench *bench, const struct sizes *prompts,
     return command_failed(bench->command);
   if (bench->results == NULL)
     return EXIT_DONE;
-  return command_print_json(
-      bench->command,
-      json_pack("{s:s, s:s, s:s, s:b, s:f, s:o, s:o}", "scheme",
-                bench->model.scheme, "device", bench->device.name, "arch",
-                bench->device.arch, "fast", bench->request.fast, "step_bytes",
-                step_bytes(bench), "rates", rates_json(&bench->rates),
-                "results", json_incref(bench->results)));
+  return command_print_json(bench->command, bench_json(bench));
 }
 
 /* The model in the scheme asked for. */
@@ -393,7 +294,7 @@ int run_bench(const struct command *command, int argc, char **argv) {
   } else {
     bench.results = common.json ? json_array() : NULL;
     if (!common.json)
-      print_head(&bench, source);
+      bench_print_head(&bench, source);
     exit_status = run_all(&bench, &prompts, &batches);
   }
   json_decref(bench.results);

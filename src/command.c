@@ -172,3 +172,11 @@ int command_encode(const llq_tokenizer *tokenizer, const char *text,
   }
   return status;
 }
+
+json_t *command_rates_json(const llq_device_rates *rates) {
+  return json_pack(
+      "{s:f, s:f, s:f, s:f, s:f, s:f}", "read_bytes", rates->read_bytes,
+      "copy_bytes", rates->copy_bytes, "upload_bytes", rates->upload_bytes,
+      "bf16_operations", rates->bf16_operations, "fp8_operations",
+      rates->fp8_operations, "int8_operations", rates->int8_operations);
+}

@@ -47,6 +47,8 @@ void command_catch_interrupts(void);
 /* Prints JSON and a newline on standard output, and drops the reference. */
 int command_print_json(const struct command *command, json_t *json);
 
+json_t *command_rates_json(const llq_device_rates *rates);
+
 /* All of standard input or a file (path NULL: standard input), to free(). */
 char *command_read(const char *path, size_t *n_bytes);
 

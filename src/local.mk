@@ -2,14 +2,16 @@
 bin_PROGRAMS += llq
 llq_SOURCES = \
 	src/arguments.c src/arguments.h \
-	src/bench.c \
+	src/bench.c src/bench.h \
+	src/bench_report.c \
 	src/command.c src/command.h \
 	src/comparison.c \
 	src/convert.c \
+	src/devices.c \
 	src/diff.c \
 	src/evaluate.c src/evaluate.h \
 	src/generate.c \
-	src/inspect.c \
+	src/info.c \
 	src/logits.c \
 	src/main.c \
 	src/perplexity.c \

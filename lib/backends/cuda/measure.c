@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the device moves: medians of a few rounds over much more memory than its
-   caches hold. */
+/* What the device moves and multiplies: medians of a few rounds, over much more
+   memory than its caches hold, and of large square products by cuBLASLt. */
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "backends/cuda/common/rates.h"
-#include "backends/cuda/cuda.h"
+#include "backends/cuda/library.h"
 
 #define N_ROUNDS 7
 #define SIZE ((size_t)2 << 30)
 #define UPLOAD_SIZE ((size_t)256 << 20)
+#define PRODUCT_SIZE 8192
+/* Products of a round: a chip that has just been idle is not yet at its clock. */
+#define N_PRODUCTS 8
 
 /* Memory and events of a measurement. */
 struct bench {
   struct cuda_device *device;
+  struct cuda_library *library; /* takes the fastest algorithm it knows */
   char *memory; /* 2 * SIZE */
   char *host;   /* UPLOAD_SIZE, pageable */
+  enum cuda_library_type type; /* of the product that is timed */
   cudaEvent_t from, to;
 };
 
@@ -64,6 +68,41 @@ static int upload(struct bench *bench) {
   return cuda_memory.upload(bench->device, bench->memory, bench->host, UPLOAD_SIZE);
 }
 
+/* Operands are the uploaded bytes, which mean small numbers in every type. */
+static struct cuda_matmul product_of(const struct bench *bench) {
+  return (struct cuda_matmul){
+      .type = bench->type,
+      .n_rows = PRODUCT_SIZE,
+      .n_out = PRODUCT_SIZE,
+      .n_in = PRODUCT_SIZE,
+      .out_stride = PRODUCT_SIZE,
+      .x = bench->memory,
+      .w = bench->memory + UPLOAD_SIZE / 2,
+      .out = bench->memory + SIZE,
+  };
+}
+
+static int multiply(struct bench *bench) {
+  const struct cuda_matmul product = product_of(bench);
+  for (int i = 0; i < N_PRODUCTS; i++)
+    CUDA_PASS(cuda_library_matmul(bench->library, bench->device->stream, &product));
+  return LLQ_OK;
+}
+
+/* *rate is 0 if cuBLASLt cannot. */
+static int measure_products(struct bench *bench, enum cuda_library_type type, double *rate) {
+  const double n = PRODUCT_SIZE;
+  double seconds;
+  bench->type = type;
+  *rate = 0;
+  const struct cuda_matmul product = product_of(bench);
+  if (!cuda_library_has(bench->library, &product))
+    return LLQ_OK;
+  CUDA_PASS(time_work(bench, multiply, &seconds));
+  *rate = N_PRODUCTS * 2 * n * n * n / seconds;
+  return LLQ_OK;
+}
+
 static int measure_all(struct bench *bench, llq_device_rates *rates) {
   struct cuda_device *device = bench->device;
   double seconds;
@@ -71,6 +110,9 @@ static int measure_all(struct bench *bench, llq_device_rates *rates) {
   if (status < 0)
     return status;
   rates->upload_bytes = (double)UPLOAD_SIZE / seconds;
+  CUDA_PASS(measure_products(bench, CUDA_LIBRARY_BF16, &rates->bf16_operations));
+  CUDA_PASS(measure_products(bench, CUDA_LIBRARY_FP8_SUMS, &rates->fp8_operations));
+  CUDA_PASS(measure_products(bench, CUDA_LIBRARY_INT8_SUMS, &rates->int8_operations));
   CUDA_TRY(device, cudaMemsetAsync(bench->memory, 0x5a, 2 * SIZE, device->stream));
   status = time_work(bench, read_memory, &seconds);
   if (status < 0)
@@ -83,6 +125,18 @@ static int measure_all(struct bench *bench, llq_device_rates *rates) {
   return LLQ_OK;
 }
 
+/* Bytes from xorshift with bit 6 cleared: below 2 as E4M3 and as the upper half
+   of a BF16. Equal bytes would need less power, and clocks would be too high. */
+static void fill(char *bytes) {
+  uint64_t state = 0x9e3779b97f4a7c15u, *words = (uint64_t *)(void *)bytes;
+  for (size_t i = 0; i < UPLOAD_SIZE / sizeof *words; i++) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    words[i] = state & 0xbfbfbfbfbfbfbfbfu;
+  }
+}
+
 static int open_bench(struct bench *bench) {
   struct cuda_device *device = bench->device;
   void *memory;
@@ -93,10 +147,11 @@ static int open_bench(struct bench *bench) {
   bench->host = malloc(UPLOAD_SIZE);
   if (bench->host == NULL)
     return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
-  memset(bench->host, 1, UPLOAD_SIZE);
+  fill(bench->host);
   CUDA_TRY(device, cudaEventCreate(&bench->from));
   CUDA_TRY(device, cudaEventCreate(&bench->to));
-  return LLQ_OK;
+  return cuda_library_open(&bench->library, device,
+                           CUDA_LIBRARY_TUNES | CUDA_LIBRARY_FAST_SUMS);
 }
 
 static int cuda_measure(void *self, llq_device_rates *rates) {
@@ -108,6 +163,7 @@ static int cuda_measure(void *self, llq_device_rates *rates) {
     cudaEventDestroy(bench.from);
   if (bench.to != NULL)
     cudaEventDestroy(bench.to);
+  cuda_library_close(bench.library);
   cudaFree(bench.memory);
   free(bench.host);
   return status;

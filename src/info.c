@@ -1,59 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* llq devices, llq info: what there is, before anything runs. */
+/* llq info: a model's shape and size, before anything runs. */
 #include <string.h>
 
 #include "command.h"
-
-static json_t *device_json(const llq_device_info *device) {
-  return json_pack("{s:s, s:i, s:b, s:s, s:s, s:s, s:I, s:I, s:i, s:s}",
-                   "backend", device->backend, "index", device->index, "usable",
-                   device->usable, "name", device->name, "arch", device->arch,
-                   "reason", device->reason, "memory_bytes",
-                   (json_int_t)device->memory_bytes, "memory_free_bytes",
-                   (json_int_t)device->memory_free_bytes, "n_units",
-                   device->n_units, "driver", device->driver);
-}
-
-static void print_device(const llq_device_info *device) {
-  printf("%s:%d  %s", device->backend, device->index, device->name);
-  if (!device->usable) {
-    printf("  not usable: %s\n", device->reason);
-    return;
-  }
-  printf("  %s, %d %s", device->arch, device->n_units,
-         strcmp(device->backend, "cpu") == 0 ? "cores" : "multiprocessors");
-  if (device->memory_bytes > 0)
-    printf(", %.1f GiB memory, %.1f GiB free",
-           (double)device->memory_bytes / (1 << 30),
-           (double)device->memory_free_bytes / (1 << 30));
-  printf("%s%s\n", device->driver[0] ? ", driver " : "", device->driver);
-}
-
-int run_devices(const struct command *command, int argc, char **argv) {
-  int json = 0;
-  const struct option options[] = {
-      {"json", OPTION_FLAG, &json, NULL, "print machine-readable output"},
-      {NULL, OPTION_FLAG, NULL, NULL, NULL}};
-  int exit_status = arguments_parse(command, options, argc, argv, NULL, 0);
-  if (exit_status >= 0)
-    return exit_status;
-  size_t n;
-  if (llq_device_count(&n) < 0)
-    return command_failed(command);
-  json_t *list = json ? json_array() : NULL;
-  for (size_t i = 0; i < n; i++) {
-    llq_device_info device = LLQ_DEVICE_INFO_INIT;
-    if (llq_device_get(i, &device) < 0) {
-      json_decref(list);
-      return command_failed(command);
-    }
-    if (json)
-      json_array_append_new(list, device_json(&device));
-    else
-      print_device(&device);
-  }
-  return json ? command_print_json(command, list) : EXIT_DONE;
-}
 
 static const char *const schemes[] = {"bf16", "w8a16-int", "w8a8-fp",
                                       "w8a8-int", "w4a16-int"};
