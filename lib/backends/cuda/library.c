@@ -238,8 +238,13 @@ static int set_scales(struct cuda_library *library, struct plan *plan,
                       const struct cuda_matmul *matmul) {
   if (!types[matmul->type].is_scaled)
     return LLQ_OK;
-  SET(library, plan, A_SCALE_POINTER, matmul->scale);
-  SET(library, plan, B_SCALE_POINTER, matmul->row_scale);
+  /* cuBLASLt proposes nothing without pointers, which cuda_library_has() may
+     not have yet. */
+  const void *stand_in = library->workspace;
+  const void *a = matmul->scale != NULL ? matmul->scale : stand_in;
+  const void *b = matmul->row_scale != NULL ? matmul->row_scale : stand_in;
+  SET(library, plan, A_SCALE_POINTER, a);
+  SET(library, plan, B_SCALE_POINTER, b);
   return LLQ_OK;
 }
 
