@@ -7,6 +7,7 @@
 tests_of_internals = \
 	tests/test_backend \
 	tests/test_base \
+	tests/test_calibrating \
 	tests/test_calibration \
 	tests/test_checkpoint \
 	tests/test_compare \
@@ -134,6 +135,8 @@ tests_test_diff_SOURCES = tests/test_diff.c \
 	tests/support/quantized.c tests/support/quantized.h
 tests_test_formats_SOURCES = tests/test_formats.c \
 	tests/support/quantized.c tests/support/quantized.h
+tests_test_calibrating_SOURCES = tests/test_calibrating.c \
+	tests/support/guarded.c tests/support/guarded.h
 tests_test_operations_SOURCES = tests/test_operations.c \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_linear_SOURCES = tests/test_linear.c \

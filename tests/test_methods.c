@@ -18,8 +18,9 @@
 
 static llq_backend *backend;
 
+/* The environment's LLQ_BACKEND, else the CPU. */
 static void open_backend(void) {
-  ck_assert_llq_ok(llq_backend_open(&backend, "cpu", NULL));
+  ck_assert_llq_ok(llq_backend_open(&backend, NULL, NULL));
 }
 
 static void close_backend(void) {

@@ -253,12 +253,13 @@ typedef struct llq_fused_plan {
   int32_t n_positions_max; /**< of a sequence */
   int32_t is_fast;         /**< 1 = a row may depend, in its last bits, on what
                                 else is in the batch */
-  int32_t reserved; /**< 0 */
+  int32_t is_direct;       /**< 1 = nothing is recorded: other operations are
+                                called within steps */
 } llq_fused_plan;
 
 /** Optional: the forward pass in fewer, larger operations on BF16 values, which
  *  a backend may record and repeat. All entries required. Between step_begin
- *  and step_end nothing else is called. */
+ *  and step_end nothing else is called, unless the plan is direct. */
 typedef struct llq_backend_fused {
   size_t struct_size; /**< sizeof(llq_backend_fused) */
 
@@ -312,9 +313,9 @@ typedef struct llq_encoding {
   const llq_view *zero;   /**< the same shape; all 0 if symmetric */
 } llq_encoding;
 
-/** Optional: what calibration and GPTQ spend their time in. All entries
- *  required; libllq uses the CPU's where a backend has none. Matrices are F32
- *  but for x. */
+/** Optional: what calibration and GPTQ spend their time in; libllq uses the
+ *  CPU's where a backend has none. Entries from `start` on may be NULL.
+ *  Matrices are F32 but for x. */
 typedef struct llq_backend_calibration {
   size_t struct_size; /**< sizeof(llq_backend_calibration) */
 
@@ -342,6 +343,18 @@ typedef struct llq_backend_calibration {
    *  U[first .. first + n, j] for j >= first + n, where n is errors->n_cols. */
   int (*update)(void *self, int64_t first, const llq_view *errors,
                 const llq_view *factor, llq_view *w);
+
+  /** Prepares for the operations above, before the first of them. Where it
+   *  fails, libllq says why and uses the CPU's. */
+  int (*start)(void *self);
+
+  /** h in another order of columns, ready to be damped and factored: out[i, j]
+   *  = by * h[columns[i], columns[j]] for i < j, of which h has what lies above
+   *  its diagonal; out[i, i] = diagonal[i]. With it h need not visit the host.
+   *  @param columns   host, [n]: a permutation
+   *  @param diagonal  host, [n] */
+  int (*arrange)(void *self, const llq_view *h, const int32_t *columns,
+                 float by, const float *diagonal, llq_view *out);
 } llq_backend_calibration;
 
 /** Optional: measuring a device, and timing operations. All entries required;

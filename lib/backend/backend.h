@@ -94,8 +94,10 @@ int llqi_fused_draw(llq_backend *backend, const llq_view *logits);
 /* status: of the operations since the beginning, returned if it is a failure. */
 int llqi_fused_end(llq_backend *backend, int status, llq_draw *draws);
 
-/* Those of llq_backend_calibration. Does a backend have them? */
+/* Those of llq_backend_calibration. Does a backend have them? They must be
+   started before they are used. */
 int llqi_has_calibration(const llq_backend *backend);
+int llqi_calibration_start(llq_backend *backend);
 int llqi_op_gram(llq_backend *backend, const llq_view *x, llq_view *h);
 int llqi_op_magnitudes(llq_backend *backend, const llq_view *x, llq_view *out);
 int llqi_op_factor(llq_backend *backend, llq_view *h, int *definite);
@@ -103,5 +105,11 @@ int llqi_op_encode(llq_backend *backend, const llq_encoding *encoding,
                    const llq_view *factor, llq_view *w, llq_view *errors);
 int llqi_op_update(llq_backend *backend, int64_t first, const llq_view *errors,
                    const llq_view *factor, llq_view *w);
+
+/* arrange is one that a backend may lack. */
+int llqi_has_arrange(const llq_backend *backend);
+int llqi_op_arrange(llq_backend *backend, const llq_view *h,
+                    const int32_t *columns, float by, const float *diagonal,
+                    llq_view *out);
 
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operations of calibration with their arguments checked. */
+#include <stddef.h>
+
 #include "backend/backend.h"
+#include "backend/checks.h"
 #include "base/status.h"
 
 static const llq_backend_calibration *table_of(const llq_backend *backend) {
@@ -9,6 +12,17 @@ static const llq_backend_calibration *table_of(const llq_backend *backend) {
 
 int llqi_has_calibration(const llq_backend *backend) {
   return table_of(backend) != NULL;
+}
+
+/* Has the table an entry that an older plugin's may be too short for? */
+#define HAS(table, entry)                                                      \
+  ((table)->struct_size >=                                                     \
+       offsetof(llq_backend_calibration, entry) + sizeof (table)->entry &&     \
+   (table)->entry != NULL)
+
+int llqi_calibration_start(llq_backend *backend) {
+  const llq_backend_calibration *table = table_of(backend);
+  return HAS(table, start) ? table->start(backend->self) : LLQ_OK;
 }
 
 static int check_matrix(const llq_view *view, int64_t n_rows, int64_t n_cols,
@@ -80,4 +94,19 @@ int llqi_op_update(llq_backend *backend, int64_t first, const llq_view *errors,
               "block at %lld of %lld columns", (long long)first,
               (long long)w->n_cols);
   return table_of(backend)->update(backend->self, first, errors, factor, w);
+}
+
+int llqi_has_arrange(const llq_backend *backend) {
+  const llq_backend_calibration *table = table_of(backend);
+  return table != NULL && HAS(table, arrange);
+}
+
+int llqi_op_arrange(llq_backend *backend, const llq_view *h,
+                    const int32_t *columns, float by, const float *diagonal,
+                    llq_view *out) {
+  LLQ_TRY(check_matrix(h, h->n_rows, h->n_rows, "h"));
+  LLQ_TRY(check_matrix(out, h->n_rows, h->n_rows, "out"));
+  LLQ_TRY(llqi_check_numbers(columns, h->n_rows, h->n_rows, "columns"));
+  return table_of(backend)->arrange(backend->self, h, columns, by, diagonal,
+                                    out);
 }

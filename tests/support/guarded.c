@@ -102,6 +102,21 @@ int find_fused_subjects(void) {
   return n;
 }
 
+int find_calibrating_subjects(void) {
+  int n = 0, n_all = find_subjects();
+  for (int i = 0; i < n_all; i++) {
+    llq_backend *backend = try_subject(i);
+    const int has = backend != NULL && llqi_has_calibration(backend);
+    const int starts = has && llqi_calibration_start(backend) >= 0;
+    if (has && !starts)
+      printf("# SKIP %s: %s\n", subjects[i], llq_error_message());
+    llq_backend_close(backend);
+    if (starts)
+      memmove(subjects[n++], subjects[i], sizeof subjects[0]);
+  }
+  return n;
+}
+
 llq_backend *open_reference(void) {
   llq_backend *backend = try_open("cpu", "reference");
   ck_assert_ptr_nonnull(backend);

@@ -13,6 +13,9 @@
 extern char subjects[SUBJECTS_MAX][32];
 int find_subjects(void);
 int find_fused_subjects(void); /* those that have fused operations */
+/* Those that have operations of calibration, and the libraries that these
+   need; says what is missing. */
+int find_calibrating_subjects(void);
 llq_backend *open_subject(int i);
 llq_backend *open_reference(void);
 

@@ -34,6 +34,7 @@ struct cuda_device {
   struct cuda_staging *staging; /* of large copies; NULL before the first */
   struct cuda_plan *plan;       /* of the fused step under way */
   struct cuda_library *library; /* cuBLASLt, found when first needed */
+  struct cuda_algebra *algebra; /* cuBLAS and cuSOLVER, likewise */
   struct cuda_profile *profile; /* NULL before the first */
 };
 
@@ -60,15 +61,18 @@ extern const llq_backend_registry cuda_registry;
 extern const llq_backend_memory cuda_memory;
 extern const llq_backend_ops cuda_ops;
 extern const llq_backend_fused cuda_fused;
+extern const llq_backend_calibration cuda_calibration;
 extern const llq_backend_tools cuda_tools;
 
-/* Times of operations. Spans are for when it is on; they do not nest. */
+/* Times of operations. Between cuda_begin() and cuda_end() lies a profile's
+   span; nothing while it is off. They do not nest. cuda_end() returns the
+   status that it is given, unless it fails itself. */
 int cuda_profile_switch(void *self, int is_on);
 int cuda_profile_get(void *self, uint64_t index, llq_profile_entry *entry);
 void cuda_profile_close(struct cuda_profile *profile);
 int cuda_is_profiling(const struct cuda_device *device);
-int cuda_span_begin(struct cuda_device *device, const char *name);
-int cuda_span_end(struct cuda_device *device);
+int cuda_begin(struct cuda_device *device, const char *name);
+int cuda_end(struct cuda_device *device, int status);
 
 /* Memory for weights, 256-byte aligned; NULL may be given back. */
 int cuda_arena_take(struct cuda_device *device, size_t size, void **memory);

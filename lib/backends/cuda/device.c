@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cuda/algebra.h"
 #include "backends/cuda/cuda.h"
 #include "backends/cuda/library.h"
 
@@ -78,6 +79,7 @@ static void close_device(void *self) {
   cuda_staging_close(device->staging);
   cuda_profile_close(device->profile);
   cuda_library_close(device->library);
+  cuda_algebra_close(device->algebra);
   free(device);
 }
 

@@ -7,15 +7,6 @@
 #include "backends/cuda/common/draw.h"
 #include "backends/cuda/cuda.h"
 
-/* A profile's span around an operation; nothing while there is no profile. */
-static int begin(struct cuda_device *device, const char *name) {
-  return cuda_is_profiling(device) ? cuda_span_begin(device, name) : (int)LLQ_OK;
-}
-
-static int end(struct cuda_device *device, int status) {
-  return status >= 0 && cuda_is_profiling(device) ? cuda_span_end(device) : status;
-}
-
 static int embed(void *self, const llq_view *table, llq_view *out) {
   struct cuda_device *device = self;
   const struct cuda_step *step = cuda_plan_step(device->plan);
@@ -40,10 +31,10 @@ static int linear(void *self, const llq_linear_call *call) {
   snprintf(name, sizeof name, "linear %lld -> %lld%s%s%s, %lld rows", (long long)call->x->n_cols,
            (long long)product.linear->n_out, call->norm != NULL ? ", norm" : "",
            call->swiglu ? ", swiglu" : "", call->adds ? ", add" : "", (long long)product.n_rows);
-  int status = begin(device, name);
+  int status = cuda_begin(device, name);
   if (status >= 0)
     status = cuda_product_run(device, &product, is_fast);
-  return end(device, status);
+  return cuda_end(device, status);
 }
 
 static int attend_plainly(struct cuda_device *device, const struct cuda_batch *batch,
@@ -95,12 +86,12 @@ static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_
                                            .cos_sin = cos_sin->data,
                                            .scale = scale,
                                            .out = out->data};
-  int status = begin(device, "rope, append, attention");
+  int status = cuda_begin(device, "rope, append, attention");
   if (status >= 0 && attend_takes(device, &attention))
     status = attend_fast(device, &attention);
   else if (status >= 0)
     status = attend_plainly(device, &step->batch, cos_sin, qkv, &cache, scale, out);
-  return end(device, status);
+  return cuda_end(device, status);
 }
 
 static int gather(void *self, int32_t first, const llq_view *x, llq_view *out) {
@@ -124,10 +115,10 @@ static int draw_rows(struct cuda_device *device, const llq_view *logits) {
 }
 
 static int draw(void *self, const llq_view *logits) {
-  int status = begin(self, "draw");
+  int status = cuda_begin(self, "draw");
   if (status >= 0)
     status = draw_rows(self, logits);
-  return end(self, status);
+  return cuda_end(self, status);
 }
 
 const llq_backend_fused cuda_fused = {

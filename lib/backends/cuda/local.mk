@@ -3,12 +3,15 @@
 # `any` holds the plain kernels, complete, that run on every GPU from sm_80 on.
 cuda_dir = lib/backends/cuda
 cuda_sources = \
+	lib/backends/cuda/algebra.c \
 	lib/backends/cuda/any/attention.cu \
 	lib/backends/cuda/any/elementwise.cu \
 	lib/backends/cuda/any/linear.cu \
 	lib/backends/cuda/any/rope.cu \
 	lib/backends/cuda/arena.c \
 	lib/backends/cuda/batch.c \
+	lib/backends/cuda/calibration.c \
+	lib/backends/cuda/common/calibration.cu \
 	lib/backends/cuda/common/dequantize.cu \
 	lib/backends/cuda/common/draw.cu \
 	lib/backends/cuda/common/order.cu \
@@ -38,12 +41,14 @@ cuda_sources = \
 	lib/backends/cuda/staging.c \
 	lib/backends/cuda/tiled.c
 cuda_headers = \
+	lib/backends/cuda/algebra.h \
 	lib/backends/cuda/any/number.cuh \
 	lib/backends/cuda/common/attend.cuh \
 	lib/backends/cuda/common/attend_chunk.cuh \
 	lib/backends/cuda/common/attend_launch.cuh \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
+	lib/backends/cuda/common/calibration.h \
 	lib/backends/cuda/common/dequantize.h \
 	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/instructions.cuh \

@@ -198,7 +198,7 @@ static int choose_mode(struct cuda_plan *plan) {
   const struct cuda_batch *batch = &plan->step.batch;
   plan->mode = DIRECT;
   if (batch->n_segment_rows_max > 1 || batch->n_segments != batch->n_rows ||
-      cuda_is_profiling(device))
+      plan->options.is_direct || cuda_is_profiling(device))
     return LLQ_OK;
   if (plan->n_moves != device->n_moves)
     forget_recordings(plan);

@@ -31,6 +31,7 @@ llq_backend_entry(const llq_host *host, uint32_t abi) {
       .memory = &cuda_memory,
       .ops = &cuda_ops,
       .fused = &cuda_fused,
+      .calibration = &cuda_calibration,
       .tools = &cuda_tools,
   };
   if (abi != LLQ_BACKEND_ABI)

@@ -72,7 +72,7 @@ static int collect(struct cuda_device *device) {
   return LLQ_OK;
 }
 
-int cuda_span_begin(struct cuda_device *device, const char *name) {
+static int begin_span(struct cuda_device *device, const char *name) {
   struct cuda_profile *profile = device->profile;
   if (profile->n_spans == N_SPANS) {
     int status = collect(device);
@@ -85,10 +85,18 @@ int cuda_span_begin(struct cuda_device *device, const char *name) {
   return LLQ_OK;
 }
 
-int cuda_span_end(struct cuda_device *device) {
+static int end_span(struct cuda_device *device) {
   struct cuda_profile *profile = device->profile;
   CUDA_TRY(device, cudaEventRecord(profile->spans[profile->n_spans++].to, device->stream));
   return LLQ_OK;
+}
+
+int cuda_begin(struct cuda_device *device, const char *name) {
+  return cuda_is_profiling(device) ? begin_span(device, name) : (int)LLQ_OK;
+}
+
+int cuda_end(struct cuda_device *device, int status) {
+  return status >= 0 && cuda_is_profiling(device) ? end_span(device) : status;
 }
 
 int cuda_profile_switch(void *self, int is_on) {
