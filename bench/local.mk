@@ -16,6 +16,9 @@ bench_bench_linear_LDADD = libllqi.la
 # Tokens a second: bench/bench_generate MODEL [THREADS [f32|bf16]]
 EXTRA_PROGRAMS += bench/bench_generate
 bench_bench_generate_LDADD = libllq.la
+# GPTQ's time: bench/bench_gptq MODEL BACKEND [SAMPLES [LENGTH [LAYERS ...]]]
+EXTRA_PROGRAMS += bench/bench_gptq
+bench_bench_gptq_LDADD = libllq.la
 # A whole model's tokens a second: bench/bench_forward [model [threads [scheme ...]]]
 EXTRA_PROGRAMS += bench/bench_forward
 bench_bench_forward_SOURCES = bench/bench_forward.c \

@@ -39,10 +39,11 @@ static void place_activations(struct llqi_forward *f, struct arena *arena) {
   f->hidden = take(arena, n, hidden, compute);
   f->attended = take(arena, n, n_q, compute);
   f->gate = take(arena, n, config->intermediate_size, compute);
+  if (!f->is_fused || f->options.has_tap)
+    f->normed = take(arena, n, hidden, compute);
   if (f->is_fused) {
     f->qkv = take(arena, n, n_q + 2 * n_kv, compute);
   } else {
-    f->normed = take(arena, n, hidden, compute);
     f->q = take(arena, n, n_q, compute);
     f->k = take(arena, n, n_kv, compute);
     f->v = take(arena, n, n_kv, compute);
@@ -66,7 +67,9 @@ static void place(struct llqi_forward *f, struct arena *arena) {
         take(arena, 1, hidden, f->options.compute);
   }
   const struct llqi_tensor *table = &f->model->embedding;
-  if (llqi_backend_is_host(f->backend))
+  if (f->options.embedding != NULL)
+    f->embedding = *f->options.embedding;
+  else if (llqi_backend_is_host(f->backend))
     f->embedding =
         (llq_view){(void *)table->data, config->n_vocab, hidden, table->dtype};
   else
@@ -154,8 +157,7 @@ static int joins(const struct llqi_layer *layer, const enum llqi_linear *parts,
 /* Fused operations serve a model whose layers can all be joined. */
 static int can_fuse(const struct llqi_forward *f) {
   const struct llq_model *model = f->model;
-  if (!llqi_has_fused(f->backend) || f->options.is_plain ||
-      f->options.compute != LLQ_BF16)
+  if (!llqi_has_fused(f->backend) || f->options.compute != LLQ_BF16)
     return 0;
   for (int64_t i = 0; i < model->config.n_layers; i++)
     if (!joins(&model->layers[i], qkv_parts, 3) ||
@@ -198,7 +200,8 @@ static int open_plan(struct llqi_forward *f) {
   const llq_fused_plan plan = {.struct_size = sizeof plan,
                                .n_rows_max = f->options.n_rows_max,
                                .n_positions_max = f->options.n_positions_max,
-                               .is_fast = f->options.is_fast};
+                               .is_fast = f->options.is_fast,
+                               .is_direct = f->options.has_tap};
   return f->is_fused ? llqi_plan_open(f->backend, &plan, &f->plan) : LLQ_OK;
 }
 
@@ -209,7 +212,7 @@ static int load(struct llqi_forward *f) {
   for (int64_t i = 0; i < f->model->config.n_layers; i++)
     LLQ_TRY(load_layer(f, &f->model->layers[i], &f->layers[i]));
   const struct llqi_tensor *table = &f->model->embedding;
-  if (!llqi_backend_is_host(f->backend))
+  if (f->options.embedding == NULL && !llqi_backend_is_host(f->backend))
     LLQ_TRY(llqi_memory_upload(f->backend, f->embedding.data, table->data,
                                table->n_bytes));
   return llqi_linear_upload(f->backend, &f->model->output, f->options.compute,
@@ -314,8 +317,8 @@ int llqi_forward_run(struct llqi_forward *f, const struct llqi_step *step) {
               "forward: %d rows, expected 1 to %d",
               step->batch != NULL ? step->batch->n_rows : 0,
               f->options.n_rows_max);
-  LLQ_REQUIRE(step->tap == NULL || !f->is_fused,
-              "forward: a tap where operations are fused");
+  LLQ_REQUIRE(step->tap == NULL || f->options.has_tap,
+              "forward: a tap that was not announced");
   LLQ_REQUIRE(step->n_draws == 0 || f->is_fused,
               "forward: no draws on this backend");
   set_rows(f, step->batch->n_rows);

@@ -15,8 +15,10 @@ struct llqi_forward_options {
   int n_positions_max;  /* of a sequence */
   int n_logit_rows_max; /* rows whose logits are computed at a time; 0: 16. No
                            step may draw more. */
-  int is_plain;         /* 1: never by fused operations; taps need that */
+  int has_tap;          /* 1: steps may have a tap */
   int is_fast;          /* as in llq_fused_plan */
+  const llq_view *embedding; /* on the backend; NULL: the model's, which is
+                                brought there */
 };
 
 /* Refuses before loading, with sizes, what does not fit. The model and the

@@ -13,18 +13,44 @@ static int linear(struct llqi_forward *f,
   return llqi_fused_linear(f->backend, &call);
 }
 
+/* Linears of a layer that have the same input, from `first` to `last`, are
+   shown to the tap. */
+static int show(const struct llqi_step *step, int layer, enum llqi_linear first,
+                enum llqi_linear last, const llq_view *x) {
+  for (enum llqi_linear i = first; step->tap != NULL && i <= last; i++)
+    LLQ_TRY(step->tap(step->user, layer, i, x));
+  return LLQ_OK;
+}
+
+/* A linear of normalized inputs, which have a place of their own only where a
+   tap looks at them. */
+static int normed_linear(struct llqi_forward *f, const struct llqi_step *step,
+                         int layer, enum llqi_linear first,
+                         enum llqi_linear last,
+                         const struct llqi_linear_handle *weight,
+                         const llq_view *norm, int swiglu, llq_view *out) {
+  if (step->tap == NULL)
+    return linear(f, weight, &f->hidden, norm, swiglu, 0, out);
+  LLQ_TRY(llqi_op_rms_norm(f->backend, &f->hidden, norm,
+                           (float)f->model->config.norm_eps, &f->normed));
+  LLQ_TRY(show(step, layer, first, last, &f->normed));
+  return linear(f, weight, &f->normed, NULL, swiglu, 0, out);
+}
+
 static int run_layer(struct llqi_forward *f, const struct llqi_step *step,
                      int i) {
   struct llqi_forward_layer *layer = &f->layers[i];
-  LLQ_TRY(
-      linear(f, &layer->qkv, &f->hidden, &layer->input_norm, 0, 0, &f->qkv));
+  LLQ_TRY(normed_linear(f, step, i, LLQI_Q, LLQI_V, &layer->qkv,
+                        &layer->input_norm, 0, &f->qkv));
   LLQ_TRY(llqi_fused_attend(f->backend, step->batch, &f->cos_sin, &f->qkv,
                             &step->caches[i], llqi_forward_scale(f),
                             &f->attended));
+  LLQ_TRY(show(step, i, LLQI_O, LLQI_O, &f->attended));
   LLQ_TRY(
       linear(f, &layer->linears[LLQI_O], &f->attended, NULL, 0, 1, &f->hidden));
-  LLQ_TRY(linear(f, &layer->gate_up, &f->hidden, &layer->post_attention_norm, 1,
-                 0, &f->gate));
+  LLQ_TRY(normed_linear(f, step, i, LLQI_GATE, LLQI_UP, &layer->gate_up,
+                        &layer->post_attention_norm, 1, &f->gate));
+  LLQ_TRY(show(step, i, LLQI_DOWN, LLQI_DOWN, &f->gate));
   return linear(f, &layer->linears[LLQI_DOWN], &f->gate, NULL, 0, 1,
                 &f->hidden);
 }

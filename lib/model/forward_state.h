@@ -23,8 +23,8 @@ struct llqi_forward {
   struct llqi_linear_handle output;
   void *memory; /* of all views below and the layers' */
   llq_view embedding, final_norm, cos_sin;
-  /* Activations of n_rows_max rows; fused, qkv stands for q, k and v, and
-     normed, up and sum are not there. */
+  /* Activations of n_rows_max rows; fused, qkv stands for q, k and v, up and
+     sum are not there, and normed only for a tap. */
   llq_view hidden, normed, q, k, v, qkv, attended, gate, up, sum;
   llq_view last, last_normed, logits; /* n_logit_rows_max rows */
 };

@@ -28,15 +28,17 @@ struct llqi_gptq {
   llq_backend *backend;
   struct llqi_gptq_options options;
   int64_t n;
-  llq_view factor;  /* the inputs' own gram matrix, overwritten */
+  llq_view factor;  /* the inputs' own gram matrix, overwritten; or, where that
+                       stays on the backend, of its own */
+  void *own_factor; /* NULL: the inputs' */
   int32_t *columns; /* [n]: column i is column columns[i] of the weight */
   double damping;   /* what was needed */
   int64_t n_dead;   /* columns whose input was always 0 */
 };
 
-/* Turns the inputs' `h` into the factor; more damping is tried where the matrix
-   is not positive definite. The inputs must outlive it; their h is lost. Close
-   it also when open failed. */
+/* Turns the inputs' second moments into the factor; more damping is tried where
+   the matrix is not positive definite. The inputs must outlive it; their h is
+   lost. Close it also when open failed. */
 int llqi_gptq_open(struct llqi_gptq *gptq, struct llqi_inputs *inputs,
                    const struct llqi_gptq_options *options);
 void llqi_gptq_close(struct llqi_gptq *gptq);

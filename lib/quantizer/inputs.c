@@ -29,6 +29,20 @@ enum llqi_linear llqi_input_example(enum llqi_input input) {
   return examples[input];
 }
 
+#define ZEROS_BYTES ((size_t)64 << 20)
+
+/* Zeros on a backend that is not the host, in pieces. */
+static int upload_zeros(llq_backend *backend, char *to, size_t n_bytes) {
+  const size_t piece = n_bytes < ZEROS_BYTES ? n_bytes : ZEROS_BYTES;
+  void *zeros = llqi_calloc(piece, 1);
+  int status = zeros != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+  for (size_t at = 0; at < n_bytes && status >= 0; at += piece)
+    status = llqi_memory_upload(backend, to + at, zeros,
+                                n_bytes - at < piece ? n_bytes - at : piece);
+  llqi_free(zeros);
+  return status;
+}
+
 /* A matrix of zeros on a backend. */
 static int open_zeros(llq_backend *backend, int64_t n_rows, int64_t n_cols,
                       llq_view *out) {
@@ -39,25 +53,23 @@ static int open_zeros(llq_backend *backend, int64_t n_rows, int64_t n_cols,
     memset(out->data, 0, n_bytes);
     return LLQ_OK;
   }
-  void *zeros = llqi_calloc(n_bytes, 1);
-  int status = zeros != NULL
-                   ? llqi_memory_upload(backend, out->data, zeros, n_bytes)
-                   : LLQ_ERROR_MEMORY;
-  llqi_free(zeros);
-  return status;
+  return upload_zeros(backend, out->data, n_bytes);
 }
 
 int llqi_inputs_open(struct llqi_inputs *inputs, llq_backend *backend,
-                     int64_t n, int64_t n_total, int wants_gram) {
-  *inputs =
-      (struct llqi_inputs){.n = n, .n_total = n_total, .backend = backend};
+                     int64_t n, int64_t n_total, enum llqi_gram gram) {
+  *inputs = (struct llqi_inputs){
+      .n = n,
+      .n_total = n_total,
+      .backend = backend,
+      .gram_stays = gram == LLQI_GRAM_STAYS && !llqi_backend_is_host(backend)};
   const int64_t n_rows = n_total < LLQI_INPUT_ROWS ? n_total : LLQI_INPUT_ROWS;
   inputs->mean = llqi_array(2 * (size_t)n, sizeof *inputs->mean);
   inputs->rows = llqi_array((size_t)n_rows, (size_t)n * sizeof *inputs->rows);
   if (inputs->mean == NULL || inputs->rows == NULL)
     return LLQ_ERROR_MEMORY;
   inputs->largest = inputs->mean + n;
-  if (wants_gram)
+  if (gram != LLQI_GRAM_NONE)
     LLQ_TRY(open_zeros(backend, n, n, &inputs->gram));
   return open_zeros(backend, 2, n, &inputs->sums);
 }
@@ -68,6 +80,7 @@ void llqi_inputs_close(struct llqi_inputs *inputs) {
       llqi_free(inputs->h);
     llqi_memory_free(inputs->backend, inputs->gram.data);
     llqi_memory_free(inputs->backend, inputs->sums.data);
+    llqi_memory_free(inputs->backend, inputs->sampled.data);
   }
   llqi_free(inputs->mean);
   llqi_free(inputs->rows);
@@ -82,21 +95,43 @@ static int64_t row_of_sample(const struct llqi_inputs *inputs, int64_t i) {
   return n < LLQI_INPUT_ROWS ? i : n * i / LLQI_INPUT_ROWS;
 }
 
-/* Keeps those of the rows on the host that the sample has. */
-static void sample_rows(struct llqi_inputs *inputs, const llq_view *x) {
+/* Finds the next row of the sample among those of x; 0 if it is not there. */
+static int find_row(const struct llqi_inputs *inputs, const llq_view *x,
+                    int64_t *row) {
   const int64_t most =
       inputs->n_total < LLQI_INPUT_ROWS ? inputs->n_total : LLQI_INPUT_ROWS;
+  *row = row_of_sample(inputs, inputs->n_rows) - inputs->n_seen;
+  return inputs->n_rows < most && *row < x->n_rows;
+}
+
+/* Keeps those of the rows on the host that the sample has. */
+static void sample_rows(struct llqi_inputs *inputs, const llq_view *x) {
   const size_t n = (size_t)inputs->n;
-  while (inputs->n_rows < most) {
-    const int64_t row = row_of_sample(inputs, inputs->n_rows) - inputs->n_seen;
-    if (row >= x->n_rows)
-      break;
+  for (int64_t row; find_row(inputs, x, &row); inputs->n_rows++)
     llqi_to_f32(x->dtype,
                 (const char *)x->data +
                     (size_t)row * n * llqi_dtype_size(x->dtype),
                 n, inputs->rows + inputs->n_rows * inputs->n);
-    inputs->n_rows++;
+}
+
+/* The same where the rows are, until llqi_inputs_finish(). */
+static int sample_there(struct llqi_inputs *inputs, const llq_view *x) {
+  int32_t rows[LLQI_INPUT_ROWS];
+  const size_t row_bytes = (size_t)inputs->n * llqi_dtype_size(x->dtype);
+  if (inputs->sampled.data == NULL) {
+    inputs->sampled = (llq_view){NULL, LLQI_INPUT_ROWS, inputs->n, x->dtype};
+    LLQ_TRY(llqi_memory_alloc(inputs->backend, LLQI_INPUT_ROWS * row_bytes,
+                              &inputs->sampled.data));
   }
+  const int64_t before = inputs->n_rows;
+  for (int64_t row; find_row(inputs, x, &row); inputs->n_rows++)
+    rows[inputs->n_rows - before] = (int32_t)row;
+  if (inputs->n_rows == before)
+    return LLQ_OK;
+  llq_view out = inputs->sampled;
+  out.data = (char *)out.data + (size_t)before * row_bytes;
+  out.n_rows = inputs->n_rows - before;
+  return llqi_op_gather(inputs->backend, x, rows, &out);
 }
 
 /* Rows in host memory: where they are, or copied there. */
@@ -119,15 +154,24 @@ static int bring(struct llqi_inputs *inputs, llq_backend *source,
   return llqi_memory_download(source, out->data, x->data, n_bytes);
 }
 
+static int add(struct llqi_inputs *inputs, const llq_view *x) {
+  LLQ_TRY(llqi_op_magnitudes(inputs->backend, x, &inputs->sums));
+  return inputs->gram.data != NULL
+             ? llqi_op_gram(inputs->backend, x, &inputs->gram)
+             : LLQ_OK;
+}
+
 int llqi_inputs_add(struct llqi_inputs *inputs, llq_backend *source,
                     const llq_view *x) {
   llq_view on_host;
-  LLQ_TRY(bring(inputs, source, x, &on_host));
-  const llq_view *ours = inputs->backend == source ? x : &on_host;
-  LLQ_TRY(llqi_op_magnitudes(inputs->backend, ours, &inputs->sums));
-  if (inputs->gram.data != NULL)
-    LLQ_TRY(llqi_op_gram(inputs->backend, ours, &inputs->gram));
-  sample_rows(inputs, &on_host);
+  if (inputs->backend == source && !llqi_backend_is_host(source)) {
+    LLQ_TRY(add(inputs, x));
+    LLQ_TRY(sample_there(inputs, x));
+  } else {
+    LLQ_TRY(bring(inputs, source, x, &on_host));
+    LLQ_TRY(add(inputs, &on_host));
+    sample_rows(inputs, &on_host);
+  }
   inputs->n_seen += x->n_rows;
   return LLQ_OK;
 }
@@ -143,6 +187,20 @@ static void mirror(float *h, int64_t n, float factor) {
           h[i * n + j] *= factor;
           h[j * n + i] = h[i * n + j];
         }
+}
+
+static int bring_sample(struct llqi_inputs *inputs) {
+  const size_t n = (size_t)(inputs->n_rows * inputs->n);
+  const size_t n_bytes = n * llqi_dtype_size(inputs->sampled.dtype);
+  void *values = llqi_alloc_aligned(n_bytes, 1);
+  if (values == NULL)
+    return LLQ_ERROR_MEMORY;
+  int status = llqi_memory_download(inputs->backend, values,
+                                    inputs->sampled.data, n_bytes);
+  if (status >= 0)
+    llqi_to_f32(inputs->sampled.dtype, values, n, inputs->rows);
+  llqi_free(values);
+  return status;
 }
 
 static int bring_gram(struct llqi_inputs *inputs) {
@@ -170,7 +228,10 @@ int llqi_inputs_finish(struct llqi_inputs *inputs) {
                        (long long)i);
     inputs->mean[i] /= (float)inputs->n_seen;
   }
-  return inputs->gram.data != NULL ? bring_gram(inputs) : LLQ_OK;
+  if (inputs->sampled.data != NULL)
+    LLQ_TRY(bring_sample(inputs));
+  return inputs->gram.data != NULL && !inputs->gram_stays ? bring_gram(inputs)
+                                                          : LLQ_OK;
 }
 
 LLQI_VECTOR

@@ -29,6 +29,7 @@ struct llqi_inputs {
   llq_backend *backend; /* of what follows */
   llq_view gram;        /* [n, n]; no data: not wanted */
   llq_view sums;        /* [2, n]: of magnitudes, and the largest */
+  int gram_stays;       /* there: the host needs no copy */
 
   /* After llqi_inputs_finish(), on the host. */
   float *h;       /* [n, n], symmetric: the mean of x x^T; NULL: not wanted */
@@ -38,14 +39,19 @@ struct llqi_inputs {
   int64_t n_rows;
   float *blocks; /* [n / block_size, block_size, block_size] of h's diagonal */
   int64_t block_size;
-  void *staging; /* for rows on another backend than the one above */
+  llq_view sampled; /* what becomes `rows`, on the backend, if it is not the
+                       host and the rows come from there */
+  void *staging;    /* for rows on another backend than the one above */
   size_t n_staged;
 };
+
+/* What becomes of the second moments. On the host they always get there. */
+enum llqi_gram { LLQI_GRAM_NONE, LLQI_GRAM_STAYS, LLQI_GRAM_TO_HOST };
 
 /* Prepares for n_total rows. backend: one that has calibration operations.
    Close it also when open failed. */
 int llqi_inputs_open(struct llqi_inputs *inputs, llq_backend *backend,
-                     int64_t n, int64_t n_total, int wants_gram);
+                     int64_t n, int64_t n_total, enum llqi_gram gram);
 void llqi_inputs_close(struct llqi_inputs *inputs);
 
 /* Takes more rows, from `source`'s memory. */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/status.h"
@@ -16,20 +17,42 @@
 #define CLIP_STEPS 11
 #define CLIP_STEP 0.05f
 
+/* ---- Time ---- */
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Adds the time since `start` to a phase, whose status is passed on. */
+static int charge(struct llqi_layer_job *job, enum llqi_phase phase,
+                  double start, int status) {
+  job->seconds[phase] += now() - start;
+  return status;
+}
+
 /* ---- What calibration sees ---- */
 
 static int is_quantized(const struct llqi_choice *choice) {
   return choice->target.format != LLQ_WEIGHT_DENSE;
 }
 
-/* Does a linear with this input need its second moments? */
-static int wants_gram(const struct llqi_layer_job *job, enum llqi_input input) {
+/* Where linears with this input need its second moments. GPTQ leaves them on
+   the backend if that can do all with them, and nothing is folded into them. */
+static enum llqi_gram gram_of(const struct llqi_layer_job *job,
+                              enum llqi_input input) {
+  int gptq = 0, awq = 0, folds = 0;
   for (int i = 0; i < LLQI_N_LINEARS; i++)
-    if (llqi_input_of(i) == input && is_quantized(&job->choices[i]) &&
-        (job->choices[i].method->is_gptq ||
-         job->choices[i].method->folding == LLQI_FOLD_AWQ))
-      return 1;
-  return 0;
+    if (llqi_input_of(i) == input && is_quantized(&job->choices[i])) {
+      gptq |= job->choices[i].method->is_gptq;
+      awq |= job->choices[i].method->folding == LLQI_FOLD_AWQ;
+      folds |= job->choices[i].method->folding != LLQI_FOLD_NOTHING;
+    }
+  if (!gptq && !awq)
+    return LLQI_GRAM_NONE;
+  return folds || !llqi_has_arrange(job->calibrator) ? LLQI_GRAM_TO_HOST
+                                                     : LLQI_GRAM_STAYS;
 }
 
 static int open_inputs(struct llqi_layer_job *job) {
@@ -37,7 +60,7 @@ static int open_inputs(struct llqi_layer_job *job) {
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(llqi_inputs_open(&job->inputs[i], job->calibrator,
                              job->from->linears[llqi_input_example(i)].n_in,
-                             n_total, wants_gram(job, i)));
+                             n_total, gram_of(job, i)));
   return LLQ_OK;
 }
 
@@ -137,12 +160,15 @@ static int encode(struct llqi_layer_job *job, int linear, float *w,
                   const struct llqi_gptq *gptq, struct llqi_quantized *to) {
   struct llqi_grid grid;
   void *group_index = NULL;
+  double start = now();
   int status = llqi_grid_open(&grid, to);
   const struct llqi_observer observer =
       observer_of(job, linear, grid.group_size);
   if (status >= 0)
     status =
         llqi_grid_observe(&grid, &observer, w, 0, grid.n_groups, job->threads);
+  charge(job, LLQI_PHASE_GRID, start, status);
+  start = now();
   if (status >= 0 && gptq != NULL && llqi_gptq_has_group_index(gptq, &grid))
     status =
         allocate(job->owner, (size_t)grid.n_in * sizeof(int32_t), &group_index);
@@ -152,7 +178,7 @@ static int encode(struct llqi_layer_job *job, int linear, float *w,
     status = llqi_grid_round(&grid, w, job->threads, to);
   to->weight.group_index = group_index;
   llqi_grid_close(&grid);
-  return status;
+  return charge(job, LLQI_PHASE_ROUND, start, status);
 }
 
 static int quantize_matrix(struct llqi_layer_job *job, int linear,
@@ -160,10 +186,12 @@ static int quantize_matrix(struct llqi_layer_job *job, int linear,
                            struct llqi_quantized *to) {
   const llq_weight *from = &job->from->linears[linear];
   const struct llqi_fold fold = llqi_layer_fold(job, linear);
+  const double start = now();
   float *w = llqi_array((size_t)from->n_out, (size_t)from->n_in * sizeof *w);
   if (w == NULL)
     return LLQ_ERROR_MEMORY;
   llqi_matrix_load(from, &fold, job->threads, w);
+  charge(job, LLQI_PHASE_LOAD, start, LLQ_OK);
   int status = encode(job, linear, w, gptq, to);
   llqi_free(w);
   return status;
@@ -198,9 +226,10 @@ static int quantize_one(struct llqi_layer_job *job, int linear,
     outcome->damping = gptq->damping;
     outcome->n_dead = gptq->n_dead;
   }
-  return job->settings->measures && job->streams != NULL
-             ? llqi_measure(job, linear)
-             : LLQ_OK;
+  if (!job->settings->measures || job->streams == NULL)
+    return LLQ_OK;
+  const double start = now();
+  return charge(job, LLQI_PHASE_MEASURE, start, llqi_measure(job, linear));
 }
 
 /* The groups that AWQ wants to know more about; 0: none. */
@@ -229,11 +258,13 @@ static int quantize_group(struct llqi_layer_job *job, enum llqi_input input) {
   struct llqi_inputs *inputs = &job->inputs[input];
   struct llqi_gptq gptq = {0};
   int status = LLQ_OK;
+  const double start = now();
   job->failed = llqi_input_example(input);
   if (clip_size(job, input) > 0)
     LLQ_TRY(llqi_inputs_cut_blocks(inputs, clip_size(job, input)));
   if (uses_gptq(job, input))
     status = llqi_gptq_open(&gptq, inputs, &job->settings->gptq);
+  charge(job, LLQI_PHASE_FACTOR, start, status);
   for (int i = 0; i < LLQI_N_LINEARS && status >= 0; i++)
     if (llqi_input_of(i) == input) {
       job->failed = i;
@@ -247,15 +278,19 @@ static int quantize_group(struct llqi_layer_job *job, enum llqi_input input) {
 }
 
 static int quantize_all(struct llqi_layer_job *job) {
+  double start = now();
   if (job->streams != NULL) {
-    LLQ_TRY(observe(job));
-    LLQ_TRY(llqi_fold_layer(job));
+    LLQ_TRY(charge(job, LLQI_PHASE_OBSERVE, start, observe(job)));
+    start = now();
+    LLQ_TRY(charge(job, LLQI_PHASE_FOLD, start, llqi_fold_layer(job)));
   }
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(quantize_group(job, i));
   if (job->streams == NULL || job->settings->is_parallel)
     return LLQ_OK;
-  return llqi_streams_run(job->streams, job->to, NULL, NULL, 1);
+  start = now();
+  return charge(job, LLQI_PHASE_ADVANCE, start,
+                llqi_streams_run(job->streams, job->to, NULL, NULL, 1));
 }
 
 int llqi_layer_quantize(struct llqi_layer_job *job) {

@@ -14,6 +14,19 @@ struct llqi_outcome {
   int64_t n_dead; /* inputs that were always 0 */
 };
 
+/* What a layer's time goes into. */
+enum llqi_phase {
+  LLQI_PHASE_OBSERVE, /* samples through the original, and sums over them */
+  LLQI_PHASE_FOLD,
+  LLQI_PHASE_FACTOR,
+  LLQI_PHASE_LOAD, /* weights, as floats */
+  LLQI_PHASE_GRID,
+  LLQI_PHASE_ROUND,
+  LLQI_PHASE_MEASURE,
+  LLQI_PHASE_ADVANCE, /* samples through what was made */
+  LLQI_N_PHASES
+};
+
 struct llqi_layer_job {
   const struct llqi_quantizer_settings *settings;
   const struct llqi_config *config;
@@ -32,6 +45,7 @@ struct llqi_layer_job {
   float *scales[LLQI_N_INPUTS]; /* what an input is divided by; NULL: 1 */
   float *spread; /* [kv outputs]: of the o input's, by v's rows */
   int failed;    /* linear; for the message */
+  double seconds[LLQI_N_PHASES];
 };
 
 /* Quantizes the layer, and sends the samples on. On failure job->failed is the

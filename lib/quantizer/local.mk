@@ -6,6 +6,7 @@ libllqi_la_SOURCES += \
 	lib/quantizer/convert.c lib/quantizer/convert.h \
 	lib/quantizer/fold.c lib/quantizer/fold.h \
 	lib/quantizer/gptq.c lib/quantizer/gptq.h \
+	lib/quantizer/gptq_factor.c \
 	lib/quantizer/grid.c lib/quantizer/grid.h \
 	lib/quantizer/inputs.c lib/quantizer/inputs.h \
 	lib/quantizer/layer.c lib/quantizer/layer.h \

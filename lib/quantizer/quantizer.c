@@ -72,11 +72,24 @@ static int make_result(llq_quantizer *quantizer) {
   return result->quantization_method != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
 }
 
+/* Are a backend's operations of calibration there, and needed? */
+static int can_calibrate(const llq_quantizer *quantizer, llq_backend *backend) {
+  if (!llqi_has_calibration(backend))
+    return 0;
+  if (!llqi_quantizer_calibrates(quantizer) ||
+      llqi_calibration_start(backend) >= 0)
+    return 1;
+  llqi_log(LLQ_LOG_WARNING, "calibration computes on the CPU: %s",
+           llq_error_message());
+  llqi_error_clear();
+  return 0;
+}
+
 /* The backend, or the CPU where it has no operations of calibration. */
 static int find_calibrator(llq_quantizer *quantizer, llq_backend *backend,
                            int n_threads) {
   quantizer->backend = quantizer->calibrator = backend;
-  if (backend == NULL || llqi_has_calibration(backend))
+  if (backend == NULL || can_calibrate(quantizer, backend))
     return LLQ_OK;
   llq_backend_options options = LLQ_BACKEND_OPTIONS_INIT;
   options.n_threads = n_threads;

@@ -152,6 +152,18 @@ static int begin(llq_quantizer *quantizer) {
   return LLQ_OK;
 }
 
+static void log_times(int64_t layer, const double seconds[LLQI_N_PHASES]) {
+  llqi_log(LLQ_LOG_DEBUG,
+           "model.layers.%lld: %.3f s calibration, %.3f s folding, %.3f s "
+           "factors, %.3f s weights, %.3f s grids, %.3f s rounding, %.3f s "
+           "measuring, %.3f s the next layer's inputs",
+           (long long)layer, seconds[LLQI_PHASE_OBSERVE],
+           seconds[LLQI_PHASE_FOLD], seconds[LLQI_PHASE_FACTOR],
+           seconds[LLQI_PHASE_LOAD], seconds[LLQI_PHASE_GRID],
+           seconds[LLQI_PHASE_ROUND], seconds[LLQI_PHASE_MEASURE],
+           seconds[LLQI_PHASE_ADVANCE]);
+}
+
 static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,
                       struct llqi_layer *to) {
   const int64_t first = layer * LLQI_N_LINEARS;
@@ -168,6 +180,7 @@ static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,
       .calibrator = quantizer->calibrator,
       .outcomes = quantizer->outcomes + first};
   int status = llqi_layer_quantize(&job);
+  log_times(layer, job.seconds);
   if (status < 0 && job.failed < 0)
     return llqi_fail_within(status, "%s: model.layers.%lld",
                             quantizer->base->source, (long long)layer);

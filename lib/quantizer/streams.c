@@ -7,9 +7,10 @@
 #include "base/status.h"
 #include "tensor/dtype.h"
 
-/* Rows of a batch, if samples are shorter than that; and positions of a page
-   of its cache. */
-#define BATCH_ROWS 1024
+/* Rows of a batch, if samples are shorter than that, on the host and on
+   others; and positions of a page of its cache. */
+#define BATCH_ROWS_HOST 1024
+#define BATCH_ROWS 8192
 #define PAGE_SIZE 64
 
 static size_t first_of(const struct llqi_calibration *set, size_t sample) {
@@ -35,19 +36,25 @@ static size_t batch_size(const struct llqi_streams *s, size_t sample) {
 }
 
 static void measure(struct llqi_streams *s) {
+  const size_t rows =
+      llqi_backend_is_host(s->backend) ? BATCH_ROWS_HOST : BATCH_ROWS;
   size_t longest = 0;
   for (size_t i = 0; i < s->set->n_samples; i++)
     if (length_of(s->set, i) > longest)
       longest = length_of(s->set, i);
   s->n_positions_max = (int)longest;
-  s->n_rows_max = longest > BATCH_ROWS ? (int)longest : BATCH_ROWS;
+  s->n_rows_max = (int)(longest > rows ? longest : rows);
 }
 
 static size_t row_bytes(const struct llqi_streams *s) {
   return (size_t)s->model->config.hidden_size * llqi_dtype_size(s->compute);
 }
 
-static int embed(struct llqi_streams *s) {
+static char *rows_at(const struct llqi_streams *s, size_t row) {
+  return (char *)s->hidden.data + row * row_bytes(s);
+}
+
+static int embed_on_host(struct llqi_streams *s) {
   const struct llqi_tensor *table = &s->model->embedding;
   const size_t n = (size_t)s->model->config.hidden_size;
   const size_t table_bytes = n * llqi_dtype_size(table->dtype);
@@ -59,23 +66,46 @@ static int embed(struct llqi_streams *s) {
                 (const char *)table->data +
                     (size_t)s->set->ids[i] * table_bytes,
                 n, values);
-    llqi_from_f32(s->compute, values, n, s->hidden + i * row_bytes(s));
+    llqi_from_f32(s->compute, values, n, rows_at(s, i));
   }
   llqi_free(values);
   return LLQ_OK;
 }
 
+static size_t smaller(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* With the table on the backend for as long as it takes. */
+static int embed_there(struct llqi_streams *s) {
+  const struct llqi_tensor *tensor = &s->model->embedding;
+  const size_t n_ids = s->set->n_ids, step = (size_t)s->n_rows_max;
+  llq_view table = {NULL, s->model->config.n_vocab, s->hidden.n_cols,
+                    tensor->dtype};
+  LLQ_TRY(llqi_memory_alloc(s->backend, tensor->n_bytes, &table.data));
+  int status = llqi_memory_upload(s->backend, table.data, tensor->data,
+                                  tensor->n_bytes);
+  for (size_t at = 0; at < n_ids && status >= 0; at += step) {
+    llq_view rows = {rows_at(s, at), (int64_t)smaller(step, n_ids - at),
+                     s->hidden.n_cols, s->compute};
+    status = llqi_op_embed(s->backend, &table, s->set->ids + at, &rows);
+  }
+  llqi_memory_free(s->backend, table.data);
+  return status;
+}
+
 static int allocate(struct llqi_streams *s, int n_pages, size_t n_segments) {
-  s->hidden = llqi_alloc_aligned(s->set->n_ids, row_bytes(s));
+  s->hidden = (llq_view){NULL, (int64_t)s->set->n_ids,
+                         s->model->config.hidden_size, s->compute};
   s->pages = llqi_array((size_t)n_pages, sizeof *s->pages);
   s->segments = llqi_array(n_segments, sizeof *s->segments);
   s->ids = llqi_array((size_t)s->n_rows_max, sizeof *s->ids);
-  if (s->hidden == NULL || s->pages == NULL || s->segments == NULL ||
-      s->ids == NULL)
+  if (s->pages == NULL || s->segments == NULL || s->ids == NULL)
     return LLQ_ERROR_MEMORY;
   for (int i = 0; i < n_pages; i++)
     s->pages[i] = i;
-  return LLQ_OK;
+  return llqi_memory_alloc(s->backend, s->set->n_ids * row_bytes(s),
+                           &s->hidden.data);
 }
 
 static int open_cache(struct llqi_streams *s, int n_pages) {
@@ -110,15 +140,15 @@ int llqi_streams_open(struct llqi_streams *s, llq_backend *backend,
   }
   LLQ_TRY(allocate(s, n_pages, n_segments));
   LLQ_TRY(open_cache(s, n_pages));
-  return embed(s);
+  return llqi_backend_is_host(backend) ? embed_on_host(s) : embed_there(s);
 }
 
 void llqi_streams_close(struct llqi_streams *s) {
   if (s->backend != NULL) {
     llqi_memory_free(s->backend, s->cache.keys);
     llqi_memory_free(s->backend, s->cache.values);
+    llqi_memory_free(s->backend, s->hidden.data);
   }
-  llqi_free(s->hidden);
   llqi_free(s->pages);
   llqi_free(s->segments);
   llqi_free(s->ids);
@@ -153,16 +183,25 @@ static int run_batch(struct llqi_streams *s, struct llqi_forward *forward,
   return llqi_forward_run(forward, step);
 }
 
+/* What came out of a batch goes where it came from. */
+static int keep(struct llqi_streams *s, size_t first, const llq_view *out) {
+  llq_view rows = *out;
+  rows.data = rows_at(s, first);
+  if (llqi_backend_is_host(s->backend))
+    return llqi_memory_download(s->backend, rows.data, out->data,
+                                (size_t)out->n_rows * row_bytes(s));
+  for (int32_t i = 0; i < (int32_t)out->n_rows; i++)
+    s->ids[i] = i;
+  return llqi_op_gather(s->backend, out, s->ids, &rows);
+}
+
 static int run_batches(struct llqi_streams *s, struct llqi_forward *forward,
                        struct llqi_step *step, int advance) {
   for (size_t at = 0, n; at < s->set->n_samples; at += n) {
     n = batch_size(s, at);
     LLQ_TRY(run_batch(s, forward, step, at, n));
-    const llq_view *out = llqi_forward_hidden(forward);
-    const size_t first = first_of(s->set, at) * row_bytes(s);
     if (advance)
-      LLQ_TRY(llqi_memory_download(s->backend, s->hidden + first, out->data,
-                                   (size_t)out->n_rows * row_bytes(s)));
+      LLQ_TRY(keep(s, first_of(s->set, at), llqi_forward_hidden(forward)));
   }
   return LLQ_OK;
 }
@@ -171,28 +210,20 @@ static int run_batches(struct llqi_streams *s, struct llqi_forward *forward,
    embedding, and its output matrix is a row that nothing is asked of. */
 static void make_shell(const struct llqi_streams *s, struct llqi_layer *layer,
                        llq_model *shell) {
-  const int64_t hidden = s->model->config.hidden_size;
+  const struct llqi_tensor *norm = &s->model->final_norm;
   *shell = (llq_model){.config = s->model->config,
-                       .final_norm = s->model->final_norm,
+                       .final_norm = *norm,
                        .layers = layer,
                        .source = s->model->source};
   shell->config.n_layers = 1;
-  shell->config.n_vocab = (int64_t)s->set->n_ids;
-  shell->embedding =
-      (struct llqi_tensor){.name = "hidden",
-                           .where = s->model->source,
-                           .dtype = s->compute,
-                           .n_dims = 2,
-                           .shape = {shell->config.n_vocab, hidden},
-                           .data = s->hidden};
-  shell->embedding.n_bytes = s->set->n_ids * row_bytes(s);
+  shell->config.n_vocab = s->hidden.n_rows;
   shell->output = (llq_weight){.struct_size = sizeof shell->output,
                                .format = LLQ_WEIGHT_DENSE,
-                               .dtype = s->compute,
+                               .dtype = norm->dtype,
                                .n_out = 1,
-                               .n_in = hidden,
-                               .group_size = hidden,
-                               .data = s->hidden};
+                               .n_in = s->hidden.n_cols,
+                               .group_size = s->hidden.n_cols,
+                               .data = norm->data};
 }
 
 int llqi_streams_run(struct llqi_streams *s, const struct llqi_layer *layer,
@@ -206,7 +237,9 @@ int llqi_streams_run(struct llqi_streams *s, const struct llqi_layer *layer,
                                                .n_positions_max =
                                                    s->n_positions_max,
                                                .n_logit_rows_max = 1,
-                                               .is_plain = 1};
+                                               .has_tap = tap != NULL,
+                                               .is_fast = 1,
+                                               .embedding = &s->hidden};
   LLQ_TRY(llqi_forward_open(&forward, s->backend, &shell, &options));
   struct llqi_step step = {.caches = &s->cache, .tap = tap, .user = user};
   int status = run_batches(s, forward, &step, advance);

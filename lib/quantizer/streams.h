@@ -12,11 +12,11 @@ struct llqi_streams {
   const llq_model *model; /* its config and embedding */
   const struct llqi_calibration *set;
   int compute;
-  char *hidden; /* host: [set->n_ids, hidden_size] of the compute type */
+  llq_view hidden; /* on the backend: [set->n_ids, hidden_size] */
   llq_kv cache; /* of one layer and one batch */
   int32_t *pages;
   llq_segment *segments;
-  int32_t *ids; /* 0, 1, ...: rows of `hidden` as if it were an embedding */
+  int32_t *ids; /* [n_rows_max]: rows of `hidden` as of an embedding */
   int n_rows_max, n_positions_max;
 };
 
