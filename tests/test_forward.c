@@ -184,6 +184,15 @@ START_TEST(a_tap_sees_every_input_and_can_stop_the_pass) {
   ck_assert_int_eq(taps.n_cols[LLQI_Q], 96);
   ck_assert_int_eq(taps.n_cols[LLQI_O], 192);
   ck_assert_int_eq(taps.n_cols[LLQI_DOWN], 168);
+  taps = (struct taps){0};
+  step.is_for_tap = 1;
+  ck_assert_llq_ok(llqi_forward_run(run.forward, &step));
+  ck_assert_int_eq(taps.n, N_LAYERS * LLQI_N_LINEARS);
+  step.tap = NULL;
+  ck_assert_llq_fails(llqi_forward_run(run.forward, &step), LLQ_ERROR_ARGUMENT,
+                      "no tap");
+  step.tap = count_tap;
+  step.is_for_tap = 0;
   taps = (struct taps){.fail_at = 3};
   llqi_error_clear();
   ck_assert_llq_fails(llqi_forward_run(run.forward, &step), LLQ_ERROR_STATE,

@@ -281,6 +281,11 @@ float llqi_forward_scale(const struct llqi_forward *f) {
   return (float)(1 / sqrt((double)f->model->config.head_size));
 }
 
+int llqi_forward_ends(const struct llqi_forward *f,
+                      const struct llqi_step *step, int layer) {
+  return step->is_for_tap && layer + 1 == f->model->config.n_layers;
+}
+
 static void set_rows(struct llqi_forward *f, int64_t n_rows) {
   llq_view *views[] = {&f->hidden, &f->normed,   &f->q,    &f->k,  &f->v,
                        &f->qkv,    &f->attended, &f->gate, &f->up, &f->sum};
@@ -317,8 +322,10 @@ int llqi_forward_run(struct llqi_forward *f, const struct llqi_step *step) {
               "forward: %d rows, expected 1 to %d",
               step->batch != NULL ? step->batch->n_rows : 0,
               f->options.n_rows_max);
-  LLQ_REQUIRE(step->tap == NULL || f->options.has_tap,
+  LLQ_REQUIRE(step->tap == NULL || f->options.has_tap || !f->is_fused,
               "forward: a tap that was not announced");
+  LLQ_REQUIRE(step->tap != NULL || !step->is_for_tap,
+              "forward: no tap to compute for");
   LLQ_REQUIRE(step->n_draws == 0 || f->is_fused,
               "forward: no draws on this backend");
   set_rows(f, step->batch->n_rows);

@@ -49,6 +49,7 @@ struct llqi_step {
   int n_draws;
   llqi_tap tap; /* NULL: none */
   void *user;
+  int is_for_tap; /* 1: no more is computed than the tap sees */
 };
 int llqi_forward_run(struct llqi_forward *forward,
                      const struct llqi_step *step);

@@ -51,6 +51,8 @@ static int run_layer(struct llqi_forward *f, const struct llqi_step *step,
   LLQ_TRY(normed_linear(f, step, i, LLQI_GATE, LLQI_UP, &layer->gate_up,
                         &layer->post_attention_norm, 1, &f->gate));
   LLQ_TRY(show(step, i, LLQI_DOWN, LLQI_DOWN, &f->gate));
+  if (llqi_forward_ends(f, step, i))
+    return LLQ_OK;
   return linear(f, &layer->linears[LLQI_DOWN], &f->gate, NULL, 0, 1,
                 &f->hidden);
 }

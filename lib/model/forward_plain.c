@@ -36,6 +36,8 @@ static int mlp(struct llqi_forward *f, const struct llqi_step *step, int i) {
   LLQ_TRY(project(f, step, i, LLQI_GATE, &f->normed, &f->gate));
   LLQ_TRY(project(f, step, i, LLQI_UP, &f->normed, &f->up));
   LLQ_TRY(llqi_op_swiglu(f->backend, &f->gate, &f->up, &f->gate));
+  if (llqi_forward_ends(f, step, i))
+    return step->tap(step->user, i, LLQI_DOWN, &f->gate);
   LLQ_TRY(project(f, step, i, LLQI_DOWN, &f->gate, &f->sum));
   return llqi_op_add(f->backend, &f->hidden, &f->sum);
 }

@@ -39,6 +39,10 @@ int llqi_forward_fused(struct llqi_forward *f, const struct llqi_step *step);
 int llqi_forward_logits(struct llqi_forward *f, const int32_t *rows, int n_rows,
                         float *logits);
 
+/* Is a layer's last linear not needed? */
+int llqi_forward_ends(const struct llqi_forward *f,
+                      const struct llqi_step *step, int layer);
+
 /* 1 / sqrt(head_size) */
 float llqi_forward_scale(const struct llqi_forward *f);
 

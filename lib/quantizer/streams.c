@@ -241,7 +241,10 @@ int llqi_streams_run(struct llqi_streams *s, const struct llqi_layer *layer,
                                                .is_fast = 1,
                                                .embedding = &s->hidden};
   LLQ_TRY(llqi_forward_open(&forward, s->backend, &shell, &options));
-  struct llqi_step step = {.caches = &s->cache, .tap = tap, .user = user};
+  struct llqi_step step = {.caches = &s->cache,
+                           .tap = tap,
+                           .user = user,
+                           .is_for_tap = tap != NULL && !advance};
   int status = run_batches(s, forward, &step, advance);
   llqi_forward_close(forward);
   return status;

@@ -79,8 +79,9 @@ int cuda_arena_take(struct cuda_device *device, size_t size, void **memory);
 void cuda_arena_give(struct cuda_device *device, void *memory);
 
 /* Copies to the device, in the order of its stream; `from` was read when it
-   returns. */
+   returns. And copies from it. */
 int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size);
+int cuda_staging_download(struct cuda_device *device, void *to, const void *from, size_t size);
 void cuda_staging_close(struct cuda_staging *staging);
 
 /* Weights on the device: one, or several joined. */

@@ -34,6 +34,8 @@ static int upload(void *self, void *to, const void *from, size_t size) {
 
 static int download(void *self, void *to, const void *from, size_t size) {
   struct cuda_device *device = self;
+  if (size >= LARGE)
+    return cuda_staging_download(device, to, from, size);
   CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost, device->stream));
   CUDA_TRY(device, cudaStreamSynchronize(device->stream));
   return LLQ_OK;

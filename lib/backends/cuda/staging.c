@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large copies from pageable host memory, such as a mapped checkpoint: a few
-   threads copy pieces into pinned memory, from where the device fetches them
-   while the next are copied. One thread alone would copy at a fraction of what
-   PCIe carries. */
+/* Large copies from pageable host memory, such as a mapped checkpoint, and to
+   it: a few threads copy pieces into pinned memory, from where the device
+   fetches them while the next are copied; or the other way round. One thread
+   alone would copy at a fraction of what PCIe carries. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +24,11 @@ struct lane {
   char *to;
   const char *from;
   size_t size;
+  cudaError_t (*copy)(struct lane *lane, size_t at); /* a piece */
   cudaError_t error;
 };
 
-static cudaError_t copy_piece(struct lane *lane, size_t at) {
+static cudaError_t upload_piece(struct lane *lane, size_t at) {
   struct cuda_staging *staging = lane->device->staging;
   char *pinned = staging->pinned + (size_t)lane->number * PIECE;
   cudaEvent_t fetched = staging->fetched[lane->number];
@@ -40,12 +41,29 @@ static cudaError_t copy_piece(struct lane *lane, size_t at) {
   return error != cudaSuccess ? error : cudaEventRecord(fetched, lane->device->stream);
 }
 
+/* What was uploaded from the same place before, has left it by then. */
+static cudaError_t download_piece(struct lane *lane, size_t at) {
+  struct cuda_staging *staging = lane->device->staging;
+  char *pinned = staging->pinned + (size_t)lane->number * PIECE;
+  cudaEvent_t fetched = staging->fetched[lane->number];
+  cudaStream_t stream = lane->device->stream;
+  size_t n = lane->size - at < PIECE ? lane->size - at : PIECE;
+  cudaError_t error = cudaMemcpyAsync(pinned, lane->from + at, n, cudaMemcpyDeviceToHost, stream);
+  if (error == cudaSuccess)
+    error = cudaEventRecord(fetched, stream);
+  if (error == cudaSuccess)
+    error = cudaEventSynchronize(fetched);
+  if (error == cudaSuccess)
+    memcpy(lane->to + at, pinned, n);
+  return error;
+}
+
 static void *run_lane(void *argument) {
   struct lane *lane = argument;
   lane->error = cudaSetDevice(lane->device->index);
   for (size_t at = (size_t)lane->number * PIECE; at < lane->size && lane->error == cudaSuccess;
        at += N_LANES * PIECE)
-    lane->error = copy_piece(lane, at);
+    lane->error = lane->copy(lane, at);
   return NULL;
 }
 
@@ -76,7 +94,8 @@ static int open_staging(struct cuda_device *device) {
   return LLQ_OK;
 }
 
-int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size) {
+static int copy(struct cuda_device *device, void *to, const void *from, size_t size,
+                cudaError_t (*copy_piece)(struct lane *lane, size_t at)) {
   struct lane lanes[N_LANES];
   pthread_t threads[N_LANES];
   int is_thread[N_LANES];
@@ -84,7 +103,7 @@ int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, 
   if (status < 0)
     return status;
   for (int i = 0; i < N_LANES; i++) {
-    lanes[i] = (struct lane){device, i, to, from, size, cudaSuccess};
+    lanes[i] = (struct lane){device, i, to, from, size, copy_piece, cudaSuccess};
     is_thread[i] = pthread_create(&threads[i], NULL, run_lane, &lanes[i]) == 0;
     if (!is_thread[i])
       run_lane(&lanes[i]);
@@ -95,4 +114,12 @@ int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, 
   for (int i = 0; i < N_LANES; i++)
     CUDA_TRY(device, lanes[i].error);
   return LLQ_OK;
+}
+
+int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size) {
+  return copy(device, to, from, size, upload_piece);
+}
+
+int cuda_staging_download(struct cuda_device *device, void *to, const void *from, size_t size) {
+  return copy(device, to, from, size, download_piece);
 }
