@@ -68,7 +68,7 @@ static const int64_t input_shapes[][2] = {
 static void sum_rows(llq_backend *backend, const float *x, int dtype,
                      const int64_t shape[2], float *h, float *sums) {
   const int64_t n = shape[1];
-  float *empty = zeros(n * n);
+  float *empty = zeros(n * n + 2 * n);
   struct guarded in = place(backend, shape[0], n, dtype, x);
   struct guarded gram = place(backend, n, n, LLQ_F32, empty);
   struct guarded magnitudes = place(backend, 2, n, LLQ_F32, empty);
