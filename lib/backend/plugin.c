@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/place.h"
 
 static int host_fail(int status, const char *message) {
   return llqi_fail(status, "%s", message);
@@ -157,26 +158,18 @@ static int load_directory(const char *directory, struct llqi_plugin *plugins,
   return n;
 }
 
-/* The directory that this code was loaded from; 0 if unknown. */
-static int own_directory(char *out, size_t size) {
-  Dl_info info;
-  if (dladdr(&host, &info) == 0 || info.dli_fname == NULL)
-    return 0;
-  const char *slash = strrchr(info.dli_fname, '/');
-  if (slash == NULL || (size_t)(slash - info.dli_fname) >= size)
-    return 0;
-  snprintf(out, size, "%.*s", (int)(slash - info.dli_fname), info.dli_fname);
-  return 1;
-}
-
 int llqi_plugins_load(struct llqi_plugin plugins[LLQI_PLUGINS_MAX]) {
   int n = 0;
-  char directory[4096];
+  char own[4096], plugins_of_own[sizeof own + sizeof LLQ_PLUGINS_FROM_LIB];
   /* A privileged program doesn't load what its caller's environment names. */
   const char *path = secure_getenv("LLQ_BACKEND_PATH");
   if (path != NULL && path[0] != '\0')
     n = load_directory(path, plugins, n);
-  if (own_directory(directory, sizeof directory))
-    n = load_directory(directory, plugins, n);
+  if (llqi_own_directory(own, sizeof own)) {
+    n = load_directory(own, plugins, n);
+    snprintf(plugins_of_own, sizeof plugins_of_own, "%s/%s", own,
+             LLQ_PLUGINS_FROM_LIB);
+    n = load_directory(plugins_of_own, plugins, n);
+  }
   return load_directory(LLQ_BACKENDDIR, plugins, n);
 }

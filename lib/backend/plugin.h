@@ -16,8 +16,8 @@ struct llqi_plugin {
   struct llqi_error error;
 };
 
-/* Loads every plugin of the directory LLQ_BACKEND_PATH, of libllq.so's own,
-   and of the configured one; the first of a name is taken. Returns how many
+/* Loads every plugin of the directory LLQ_BACKEND_PATH, of libllq.so's own, of
+   the llq-N beside it, and of the configured one; the first of a name is taken. Returns how many
    there are; a plugin that cannot be used is one of them. Plugins stay loaded:
    drivers don't survive being unloaded. */
 int llqi_plugins_load(struct llqi_plugin plugins[LLQI_PLUGINS_MAX]);

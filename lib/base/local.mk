@@ -6,6 +6,7 @@ libllqi_la_SOURCES += \
 	lib/base/json.c lib/base/json.h \
 	lib/base/log.c lib/base/log.h \
 	lib/base/options.c lib/base/options.h \
+	lib/base/place.c lib/base/place.h \
 	lib/base/random.c lib/base/random.h \
 	lib/base/sizes.c \
 	lib/base/status.c lib/base/status.h \

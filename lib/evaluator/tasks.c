@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/place.h"
 #include "base/status.h"
 #include "evaluator/skim.h"
 
@@ -166,9 +167,11 @@ static int read_lines(struct llqi_task_set *set, const char *text, size_t n,
 static char *resolve(const char *path_or_name) {
   if (strcmp(path_or_name, "llq-micro") != 0)
     return llqi_strdup(path_or_name);
-  const char *data = getenv("LLQ_DATA");
-  return llqi_path_join(data != NULL ? data : LLQ_DATADIR,
-                        "llq-micro/tasks.jsonl");
+  char *data = llqi_data_directory();
+  char *path =
+      data != NULL ? llqi_path_join(data, "llq-micro/tasks.jsonl") : NULL;
+  llqi_free(data);
+  return path;
 }
 
 /* Gzip is known by its first two bytes, whatever the name. */

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/options.h"
+#include "base/place.h"
 #include "base/status.h"
 #include "checkpoint/checkpoint.h"
 #include "model/gguf.h"
@@ -113,21 +114,23 @@ const char *llq_model_source(const llq_model *model) {
 /* The directory of a source that is not random: itself, or, for a plain name
    such as "llq-micro", the one of that name among libllq's data. */
 static int find_directory(const char *source, char **out) {
-  const char *data = getenv("LLQ_DATA");
-  data = data != NULL ? data : LLQ_DATADIR;
   int is_path = strchr(source, '/') != NULL || llqi_directory_exists(source);
-  *out = is_path ? llqi_strdup(source) : llqi_path_join(data, source);
-  if (*out == NULL)
+  char *data = is_path ? NULL : llqi_data_directory();
+  if (!is_path && data == NULL)
     return LLQ_ERROR_MEMORY;
-  if (llqi_directory_exists(*out))
-    return LLQ_OK;
-  llqi_free(*out);
-  *out = NULL;
-  return is_path
-             ? llqi_fail(LLQ_ERROR_IO, "%s: no such model directory", source)
-             : llqi_fail(LLQ_ERROR_IO,
-                         "%s: no such model directory, here or in %s", source,
-                         data);
+  *out = is_path ? llqi_strdup(source) : llqi_path_join(data, source);
+  int status = LLQ_OK;
+  if (*out == NULL)
+    status = LLQ_ERROR_MEMORY;
+  else if (!llqi_directory_exists(*out))
+    status = llqi_fail(LLQ_ERROR_IO, "%s: no such model directory%s%s", source,
+                       is_path ? "" : ", here or in ", is_path ? "" : data);
+  llqi_free(data);
+  if (status != LLQ_OK) {
+    llqi_free(*out);
+    *out = NULL;
+  }
+  return status;
 }
 
 static int open_directory(llq_model *model) {
