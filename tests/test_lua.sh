@@ -68,6 +68,16 @@ installs() {
       "$luajit" -e 'assert(require("llq").version)'
 }
 
+rocks() {
+  cp -R "$lua" "$scratch/rocks" && chmod -R u+w "$scratch/rocks" &&
+    cd "$scratch/rocks" && PKG_CONFIG_PATH="$top_builddir/packaging" \
+    env -u LUA_PATH luarocks --lua-version 5.1 --tree "$scratch/rock-tree" make \
+      llq-scm-1.rockspec LLQ_LIBDIR="$top_builddir/.libs" &&
+    cd / && tree=$scratch/rock-tree/share/lua/5.1 &&
+    LUA_PATH="$tree/?.lua;$tree/?/init.lua" \
+      "$luajit" -e 'assert(require("llq").version)'
+}
+
 module
 n_module=$n_tests
 ok "all tests of the module ran" module_finished
@@ -82,5 +92,10 @@ if command -v pkg-config > /dev/null; then
   ok "the rock's make installs it" installs
 else
   skip "the rock's make installs it" "pkg-config is not installed"
+fi
+if command -v luarocks pkg-config > /dev/null; then
+  ok "luarocks make installs it" rocks
+else
+  skip "luarocks make installs it" "luarocks is not installed"
 fi
 finish

@@ -12,6 +12,7 @@ external_dependencies = {LLQ = {library = "llq"}}
 build = {
   type = "make",
   build_target = "build",
+  build_variables = {CFLAGS = "$(CFLAGS)"},
   install_target = "install",
   install_variables = {LUADIR = "$(LUADIR)"},
 }
