@@ -31,7 +31,9 @@ class Hardware:
     operations_per_second: float
 
 
-#: Dense BF16 rates of data sheets.
+# From NVIDIA's data sheets of the A100 80 GB (SXM: 2,039 GB/s, 312 TFLOPS
+# of dense BF16), the H100 (3.35 TB/s) and the H200 (4.8 TB/s); the latter two
+# state 1,979 TFLOPS with sparsity, which is twice the dense rate.
 A100 = Hardware("A100 SXM 80 GB", 2.039e12, 312e12)
 H100 = Hardware("H100 SXM", 3.35e12, 989e12)
 H200 = Hardware("H200 SXM", 4.8e12, 989e12)
