@@ -8,7 +8,7 @@ EXTRA_DIST += doc/protocols.md \
 	doc/schemas/sample.json \
 	doc/schemas/sweep.json
 
-EXTRA_DIST += doc/architecture.md doc/glossary.md doc/guide.md \
+EXTRA_DIST += doc/architecture.md doc/glossary.md doc/guide.md doc/packaging.md \
 	doc/check_links.sh doc/command_page.awk
 
 # llq-COMMAND.1 for each command of src/main.c, from what its --help says.
@@ -25,7 +25,7 @@ doc/llq-%.1: llq$(EXEEXT) $(top_srcdir)/doc/command_page.awk
 
 # The public interface as HTML in doc/api/, with all pages and links checked.
 .PHONY: doc
-doc: $(command_pages)
+doc: $(command_pages) doc/Doxyfile
 	$(SHELL) $(top_srcdir)/doc/check_links.sh $(abs_top_srcdir)
 	doxygen doc/Doxyfile
 mostlyclean-local: clean-api

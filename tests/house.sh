@@ -97,6 +97,15 @@ check_version_of_pkgconfig() {
   grep -qx "Version: $version" "$top_builddir/packaging/llq.pc"
 }
 
+# Debian's packages are of this version, and know every exported symbol.
+check_debian() {
+  local debian=$top_srcdir/packaging/debian
+  grep -qE "^libllq \($version-[0-9]+\) " <(head -n 1 "$debian/changelog") ||
+    { head -n 1 "$debian/changelog"; return 1; }
+  sed -nE 's/^ (llq_[a-z0-9_]+)@LLQ_0 .*/\1/p' "$debian/libllq0.symbols" |
+    diff "$top_srcdir/tests/exports.txt" -
+}
+
 check_licence_lines() {
   local missing
   missing=$(grep -rLE 'SPDX-License-Identifier: Apache-2.0' \
@@ -123,5 +132,6 @@ ok "what is exported is declared" check_declared
 ok "the version stands in one place" check_version_once
 ok "llq --version tells it" check_version_of_command
 ok "llq.pc tells it" check_version_of_pkgconfig
+ok "Debian's changelog and symbols agree" check_debian
 ok "every source has its licence line" check_licence_lines
 finish

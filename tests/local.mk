@@ -93,6 +93,7 @@ script_tests = \
 	tests/oracle_results.py \
 	tests/oracle_statistics.py \
 	tests/oracle_tokenizer.py \
+	tests/test_abi.sh \
 	tests/test_command.sh \
 	tests/test_declarations.sh \
 	tests/test_doc.sh \

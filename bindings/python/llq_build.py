@@ -30,7 +30,13 @@ def flags(option, prefix):
 
 
 def run_path():
-    """Where to look for libllq at run time: nowhere if the system knows."""
+    """Where to look for libllq at run time: nowhere if the system knows.
+
+    Those who build for another place than this say which, or nothing, in
+    LLQ_RUN_PATH: packages of distributions, and wheels that carry libllq.
+    """
+    if "LLQ_RUN_PATH" in os.environ:
+        return list(filter(None, os.environ["LLQ_RUN_PATH"].split(":")))
     folder = pkg_config("--variable=libdir")
     if folder.startswith(("/usr/lib", "/lib")):
         return []
