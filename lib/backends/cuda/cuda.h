@@ -117,7 +117,8 @@ struct cuda_step {
   struct cuda_batch batch;
   const int32_t *ids;        /* [batch.n_rows] */
   const int32_t *logit_rows; /* [n_logit_rows] */
-  llq_draw *draws;           /* [n_draws] */
+  const llq_draw *draws;     /* [n_draws] */
+  llq_draw *drawn;           /* the same in the host's memory: results */
   int n_logit_rows, n_draws;
   int has_temperature; /* of any draw */
   int is_fast;

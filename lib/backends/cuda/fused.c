@@ -5,14 +5,26 @@
 
 #include "backends/cuda/common/attention.h"
 #include "backends/cuda/common/draw.h"
+#include "backends/cuda/common/inputs.h"
 #include "backends/cuda/cuda.h"
+
+static int pick(struct cuda_device *device, const llq_view *table, const int32_t *ids,
+                llq_view *out) {
+  struct cuda_launch launch;
+  int status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  if (common_pick_takes(table->data, table->dtype, out->n_cols, out->data, out->dtype))
+    CUDA_TRY(device, common_pick(&launch, table->data, ids, out->n_rows, out->n_cols, out->data));
+  else
+    CUDA_TRY(device, any_embed(device->stream, table->data, table->dtype, ids, out->n_rows,
+                               out->n_cols, out->data, out->dtype));
+  return LLQ_OK;
+}
 
 static int embed(void *self, const llq_view *table, llq_view *out) {
   struct cuda_device *device = self;
-  const struct cuda_step *step = cuda_plan_step(device->plan);
-  CUDA_TRY(device, any_embed(device->stream, table->data, table->dtype, step->ids, out->n_rows,
-                             out->n_cols, out->data, out->dtype));
-  return LLQ_OK;
+  return pick(device, table, cuda_plan_step(device->plan)->ids, out);
 }
 
 static int linear(void *self, const llq_linear_call *call) {
@@ -68,8 +80,7 @@ static int attend_fast(struct cuda_device *device, const struct cuda_attention *
   int status = cuda_launch_on(device, size, &launch);
   if (status < 0)
     return status;
-  CUDA_TRY(device,
-           is_sm90 ? sm90_attend(&launch, attention) : sm80_attend(&launch, attention));
+  CUDA_TRY(device, is_sm90 ? sm90_attend(&launch, attention) : sm80_attend(&launch, attention));
   return LLQ_OK;
 }
 
@@ -96,10 +107,7 @@ static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_
 
 static int gather(void *self, int32_t first, const llq_view *x, llq_view *out) {
   struct cuda_device *device = self;
-  const struct cuda_step *step = cuda_plan_step(device->plan);
-  CUDA_TRY(device, any_gather(device->stream, x->data, step->logit_rows + first, out->n_rows,
-                              out->n_cols, out->data, out->dtype));
-  return LLQ_OK;
+  return pick(device, x, cuda_plan_step(device->plan)->logit_rows + first, out);
 }
 
 static int draw_rows(struct cuda_device *device, const llq_view *logits) {
@@ -110,7 +118,8 @@ static int draw_rows(struct cuda_device *device, const llq_view *logits) {
       device, common_draw_scratch(step->n_draws, n_vocab, step->has_temperature), &launch);
   if (status < 0)
     return status;
-  CUDA_TRY(device, common_draw(&launch, logits->data, step->n_draws, n_vocab, step->draws));
+  CUDA_TRY(device,
+           common_draw(&launch, logits->data, step->n_draws, n_vocab, step->draws, step->drawn));
   return LLQ_OK;
 }
 

@@ -14,6 +14,7 @@ cuda_sources = \
 	lib/backends/cuda/common/calibration.cu \
 	lib/backends/cuda/common/dequantize.cu \
 	lib/backends/cuda/common/draw.cu \
+	lib/backends/cuda/common/inputs.cu \
 	lib/backends/cuda/common/order.cu \
 	lib/backends/cuda/common/quantize.cu \
 	lib/backends/cuda/common/rates.cu \
@@ -51,6 +52,7 @@ cuda_headers = \
 	lib/backends/cuda/common/calibration.h \
 	lib/backends/cuda/common/dequantize.h \
 	lib/backends/cuda/common/draw.h \
+	lib/backends/cuda/common/inputs.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
 	lib/backends/cuda/common/order.h \

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fused steps: their inputs go to the device in one copy; a step in which every
-   sequence decodes one token is recorded as a CUDA graph when its shape comes
-   up the second time, and repeated from then on.
+/* Fused steps: a kernel fetches their inputs, and tokens are drawn into the
+   host's memory; a step in which every sequence decodes one token is recorded as
+   a CUDA graph, of kernels alone, when its shape comes up the second time, and
+   repeated from then on.
 
    Everything that a recorded step reads lies at places that depend on its shape
-   alone: rows, ids, rows of logits, draws, segments, pages, in this order. */
+   alone: rows, ids, rows of logits, draws, segments, pages, in this order. It
+   fetches as many pages as its positions can need. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cuda/common/inputs.h"
 #include "backends/cuda/cuda.h"
 
 #define N_RECORDINGS 64
@@ -32,13 +35,14 @@ struct cuda_plan {
   llq_fused_plan options;
   char *host, *memory; /* a step's inputs: pinned, and on the device */
   size_t capacity;
-  cudaEvent_t copied; /* the host's inputs were read */
+  cudaEvent_t fetched; /* the host's inputs were read */
   struct recording recordings[N_RECORDINGS];
   uint64_t n_steps;
   unsigned n_moves; /* of the device, when they were made */
 
   /* The step under way. */
   struct cuda_step step;
+  size_t input_size;
   enum mode mode;
   struct recording *recording;
 };
@@ -97,8 +101,8 @@ void cuda_plan_close(void *self, void *memory) {
     return;
   cudaStreamSynchronize(plan->device->stream);
   forget_recordings(plan);
-  if (plan->copied != NULL)
-    cudaEventDestroy(plan->copied);
+  if (plan->fetched != NULL)
+    cudaEventDestroy(plan->fetched);
   cudaFreeHost(plan->host);
   cudaFree(plan->memory);
   free(plan);
@@ -106,7 +110,7 @@ void cuda_plan_close(void *self, void *memory) {
 
 static int prepare(struct cuda_plan *plan) {
   CUDA_TRY(plan->device, cudaSetDevice(plan->device->index));
-  CUDA_TRY(plan->device, cudaEventCreateWithFlags(&plan->copied, cudaEventDisableTiming));
+  CUDA_TRY(plan->device, cudaEventCreateWithFlags(&plan->fetched, cudaEventDisableTiming));
   return make_room(plan, 4096);
 }
 
@@ -122,16 +126,6 @@ int cuda_plan_open(void *self, const llq_fused_plan *options, void **out) {
   else
     *out = plan;
   return status;
-}
-
-static void fill_inputs(const llq_fused_step *step, const struct layout *at, char *to) {
-  const llq_batch *batch = step->batch;
-  cuda_batch_rows(batch, (struct cuda_row *)(to + at->rows));
-  memcpy(to + at->ids, step->ids, (size_t)batch->n_rows * sizeof(int32_t));
-  memcpy(to + at->logit_rows, step->logit_rows, (size_t)step->n_logit_rows * sizeof(int32_t));
-  memcpy(to + at->draws, step->draws, (size_t)step->n_draws * sizeof(llq_draw));
-  memcpy(to + at->segments, batch->segments, (size_t)batch->n_segments * sizeof(llq_segment));
-  memcpy(to + at->pages, batch->pages, (size_t)batch->n_pages_listed * sizeof(int32_t));
 }
 
 /* A power of two above every position, so that few shapes come up. */
@@ -154,24 +148,35 @@ static int rows_of_longest(const llq_batch *batch) {
   return n;
 }
 
-static void describe_step(struct cuda_plan *plan, const llq_fused_step *step,
-                          const struct layout *at) {
+static void fill_inputs(const llq_fused_step *step, const struct layout *at, char *to) {
   const llq_batch *batch = step->batch;
-  plan->step = (struct cuda_step){
-      .batch = {.rows = (const struct cuda_row *)(plan->memory + at->rows),
-                .segments = (const llq_segment *)(plan->memory + at->segments),
-                .pages = (const int32_t *)(plan->memory + at->pages),
-                .n_rows = batch->n_rows,
-                .n_segments = batch->n_segments,
-                .page_size = batch->page_size,
-                .n_segment_rows_max = rows_of_longest(batch),
-                .n_positions_max = positions_bound(step, plan->options.n_positions_max)},
-      .ids = (const int32_t *)(plan->memory + at->ids),
-      .logit_rows = (const int32_t *)(plan->memory + at->logit_rows),
-      .draws = (llq_draw *)(plan->memory + at->draws),
-      .n_logit_rows = step->n_logit_rows,
-      .n_draws = step->n_draws,
-      .is_fast = plan->options.is_fast};
+  cuda_batch_rows(batch, (struct cuda_row *)(to + at->rows));
+  memcpy(to + at->ids, step->ids, (size_t)batch->n_rows * sizeof(int32_t));
+  memcpy(to + at->logit_rows, step->logit_rows, (size_t)step->n_logit_rows * sizeof(int32_t));
+  memcpy(to + at->draws, step->draws, (size_t)step->n_draws * sizeof(llq_draw));
+  memcpy(to + at->segments, batch->segments, (size_t)batch->n_segments * sizeof(llq_segment));
+  memcpy(to + at->pages, batch->pages, (size_t)batch->n_pages_listed * sizeof(int32_t));
+}
+
+static void describe_step(struct cuda_plan *plan, const llq_fused_step *step,
+                          const struct layout *at, int n_positions_max) {
+  const llq_batch *batch = step->batch;
+  plan->step =
+      (struct cuda_step){.batch = {.rows = (const struct cuda_row *)(plan->memory + at->rows),
+                                   .segments = (const llq_segment *)(plan->memory + at->segments),
+                                   .pages = (const int32_t *)(plan->memory + at->pages),
+                                   .n_rows = batch->n_rows,
+                                   .n_segments = batch->n_segments,
+                                   .page_size = batch->page_size,
+                                   .n_segment_rows_max = rows_of_longest(batch),
+                                   .n_positions_max = n_positions_max},
+                         .ids = (const int32_t *)(plan->memory + at->ids),
+                         .logit_rows = (const int32_t *)(plan->memory + at->logit_rows),
+                         .draws = (const llq_draw *)(plan->memory + at->draws),
+                         .drawn = (llq_draw *)(plan->host + at->draws),
+                         .n_logit_rows = step->n_logit_rows,
+                         .n_draws = step->n_draws,
+                         .is_fast = plan->options.is_fast};
   for (int i = 0; i < step->n_draws; i++)
     plan->step.has_temperature |= step->draws[i].temperature > 0;
 }
@@ -193,12 +198,11 @@ static struct recording *find_recording(struct cuda_plan *plan, const struct sha
 }
 
 /* Decides how the step runs. Prompts come in too many shapes to record. */
-static int choose_mode(struct cuda_plan *plan) {
+static int choose_mode(struct cuda_plan *plan, int is_token_each) {
   struct cuda_device *device = plan->device;
   const struct cuda_batch *batch = &plan->step.batch;
   plan->mode = DIRECT;
-  if (batch->n_segment_rows_max > 1 || batch->n_segments != batch->n_rows ||
-      plan->options.is_direct || cuda_is_profiling(device))
+  if (!is_token_each || plan->options.is_direct || cuda_is_profiling(device))
     return LLQ_OK;
   if (plan->n_moves != device->n_moves)
     forget_recordings(plan);
@@ -218,30 +222,6 @@ static int choose_mode(struct cuda_plan *plan) {
   return LLQ_OK;
 }
 
-int cuda_plan_begin(void *self, void *memory, const llq_fused_step *step, int *is_recorded) {
-  struct cuda_device *device = self;
-  struct cuda_plan *plan = memory;
-  struct layout layout = layout_of(step);
-  CUDA_TRY(device, cudaSetDevice(device->index));
-  CUDA_TRY(device, cudaEventSynchronize(plan->copied));
-  int status = make_room(plan, layout.end);
-  if (status < 0)
-    return status;
-  fill_inputs(step, &layout, plan->host);
-  CUDA_TRY(device, cudaMemcpyAsync(plan->memory, plan->host, layout.end, cudaMemcpyHostToDevice,
-                                   device->stream));
-  CUDA_TRY(device, cudaEventRecord(plan->copied, device->stream));
-  describe_step(plan, step, &layout);
-  device->plan = plan;
-  status = choose_mode(plan);
-  *is_recorded = plan->mode == REPEATING;
-  return status;
-}
-
-const struct cuda_step *cuda_plan_step(const struct cuda_plan *plan) {
-  return &plan->step;
-}
-
 static int end_recording(struct cuda_plan *plan, int failed) {
   struct cuda_device *device = plan->device;
   cudaGraph_t graph = NULL;
@@ -258,16 +238,67 @@ static int end_recording(struct cuda_plan *plan, int failed) {
   return LLQ_OK;
 }
 
+/* Where the inputs of any step of this shape end, if a token comes of each
+   segment. */
+static size_t end_of_shape(const llq_batch *batch, const struct layout *at, int n_positions_max) {
+  size_t page_size = batch->page_size > 0 ? (size_t)batch->page_size : 1;
+  size_t n_pages = ((size_t)n_positions_max + page_size - 1) / page_size;
+  return after(at->pages, (size_t)batch->n_segments * n_pages, sizeof(int32_t));
+}
+
+static int start_fetch(struct cuda_plan *plan) {
+  struct cuda_device *device = plan->device;
+  struct cuda_launch launch;
+  int status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, common_fetch(&launch, plan->host, plan->input_size, plan->memory));
+  if (plan->mode == DIRECT)
+    CUDA_TRY(device, cudaEventRecord(plan->fetched, device->stream));
+  return LLQ_OK;
+}
+
+/* A repeated step fetches by itself. */
+static int fetch_inputs(struct cuda_plan *plan) {
+  int status = plan->mode == REPEATING ? (int)LLQ_OK : start_fetch(plan);
+  if (status < 0 && plan->mode == RECORDING)
+    end_recording(plan, 1);
+  return status;
+}
+
+int cuda_plan_begin(void *self, void *memory, const llq_fused_step *step, int *is_recorded) {
+  struct cuda_device *device = self;
+  struct cuda_plan *plan = memory;
+  struct layout layout = layout_of(step);
+  int n_positions_max = positions_bound(step, plan->options.n_positions_max);
+  size_t end = end_of_shape(step->batch, &layout, n_positions_max);
+  int is_token_each = step->batch->n_segments == step->batch->n_rows &&
+                      rows_of_longest(step->batch) <= 1 && layout.end <= end;
+  plan->input_size = is_token_each ? end : layout.end;
+  CUDA_TRY(device, cudaSetDevice(device->index));
+  CUDA_TRY(device, cudaEventSynchronize(plan->fetched));
+  int status = make_room(plan, plan->input_size);
+  if (status < 0)
+    return status;
+  fill_inputs(step, &layout, plan->host);
+  describe_step(plan, step, &layout, n_positions_max);
+  device->plan = plan;
+  status = choose_mode(plan, is_token_each);
+  *is_recorded = plan->mode == REPEATING;
+  return status < 0 ? status : fetch_inputs(plan);
+}
+
+const struct cuda_step *cuda_plan_step(const struct cuda_plan *plan) {
+  return &plan->step;
+}
+
 static int give_draws(struct cuda_plan *plan, llq_draw *draws) {
   struct cuda_device *device = plan->device;
   const struct cuda_step *step = &plan->step;
-  size_t size = (size_t)step->n_draws * sizeof *draws;
-  if (size == 0)
+  if (step->n_draws == 0)
     return LLQ_OK;
-  CUDA_TRY(device,
-           cudaMemcpyAsync(plan->host, step->draws, size, cudaMemcpyDeviceToHost, device->stream));
   CUDA_TRY(device, cudaStreamSynchronize(device->stream));
-  memcpy(draws, plan->host, size);
+  memcpy(draws, step->drawn, (size_t)step->n_draws * sizeof *draws);
   return LLQ_OK;
 }
 
@@ -280,7 +311,9 @@ int cuda_plan_end(void *self, llq_draw *draws, int failed) {
     status = end_recording(plan, failed);
   if (status < 0 || failed)
     return status;
-  if (plan->mode != DIRECT)
+  if (plan->mode != DIRECT) {
     CUDA_TRY(device, cudaGraphLaunch(plan->recording->graph, device->stream));
+    CUDA_TRY(device, cudaEventRecord(plan->fetched, device->stream));
+  }
   return give_draws(plan, draws);
 }

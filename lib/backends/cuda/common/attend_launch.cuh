@@ -40,6 +40,8 @@ cudaError_t launch_token_of(const cuda_launch *launch, const attend_arguments &a
   auto kernel = attend_token<D, n_heads, n_blocks, n_stages>;
   cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);
+  if (error == cudaSuccess)
+    error = divide_alike(launch, kernel);
   if (error != cudaSuccess)
     return error;
   cudaLaunchAttribute attributes[2] = {};

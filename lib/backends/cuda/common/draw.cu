@@ -25,9 +25,10 @@ __device__ top merge(top a, top b) {
   return first;
 }
 
-/* The top of all threads', in thread 0. */
-__device__ top block_top(top mine) {
-  __shared__ top of_warps[n_warps];
+constexpr top nothing = {-INFINITY, -INFINITY, INT32_MAX, 0};
+
+/* The top of a warp's, in every lane. */
+__device__ top warp_top(top mine) {
   for (int distance = 16; distance > 0; distance /= 2) {
     top other = {__shfl_xor_sync(~0u, mine.largest, distance),
                  __shfl_xor_sync(~0u, mine.second, distance),
@@ -35,15 +36,24 @@ __device__ top block_top(top mine) {
                  __shfl_xor_sync(~0u, mine.is_nan, distance)};
     mine = merge(mine, other);
   }
-  if (threadIdx.x % 32 == 0)
-    of_warps[threadIdx.x / 32] = mine;
-  __syncthreads();
-  for (int warp = 1; threadIdx.x == 0 && warp < static_cast<int>(blockDim.x) / 32; warp++)
-    mine = merge(mine, of_warps[warp]);
   return mine;
 }
 
-constexpr top nothing = {-INFINITY, -INFINITY, INT32_MAX, 0};
+/* The top of all threads', in the first warp. */
+__device__ top block_top(top mine) {
+  __shared__ top of_warps[n_warps];
+  int lane = threadIdx.x % 32;
+  mine = warp_top(mine);
+  if (lane == 0)
+    of_warps[threadIdx.x / 32] = mine;
+  __syncthreads();
+  if (threadIdx.x >= 32)
+    return mine;
+  top theirs = nothing;
+  if (lane < static_cast<int>(blockDim.x) / 32)
+    theirs = of_warps[lane];
+  return warp_top(theirs);
+}
 
 /* Block (b, r): the top of row r's b-th piece. */
 __global__ void __launch_bounds__(n_threads) find_tops(const float *logits, int n, int piece,
@@ -246,7 +256,8 @@ __device__ int find_drawn(const u64 *weights, int n, int largest, double uniform
 /* Block r: row r, whose tops its pieces have. */
 __global__ void __launch_bounds__(n_threads) draw_tokens(const float *logits, int n,
                                                          const top *tops, int n_tops,
-                                                         u64 *all_weights, llq_draw *draws) {
+                                                         u64 *all_weights, const llq_draw *draws,
+                                                         llq_draw *drawn) {
   dependency_release();
   dependency_wait();
   __shared__ top shared_best;
@@ -273,7 +284,7 @@ __global__ void __launch_bounds__(n_threads) draw_tokens(const float *logits, in
     id = find_drawn(weights, n, best.id, draw.uniform);
   }
   if (threadIdx.x == 0) {
-    llq_draw *out = &draws[blockIdx.x];
+    llq_draw *out = &drawn[blockIdx.x];
     out->id = id;
     out->is_finite = is_finite;
     out->margin = static_cast<double>(best.largest) - static_cast<double>(best.second);
@@ -294,7 +305,7 @@ size_t common_draw_scratch(int n_rows, int n, int has_temperature) {
 }
 
 cudaError_t common_draw(const cuda_launch *launch, const float *logits, int n_rows, int n,
-                        llq_draw *draws) {
+                        const llq_draw *draws, llq_draw *drawn) {
   top *tops = static_cast<top *>(launch->scratch);
   u64 *weights = reinterpret_cast<u64 *>(tops + static_cast<size_t>(n_rows) * n_pieces_max);
   int pieces = n_pieces(n);
@@ -303,6 +314,6 @@ cudaError_t common_draw(const cuda_launch *launch, const float *logits, int n_ro
                     (n + pieces - 1) / pieces, tops);
   if (error == cudaSuccess)
     error = launch_kernel(launch, draw_tokens, dim3(n_rows), dim3(n_threads), 0, logits, n, tops,
-                          pieces, weights, draws);
+                          pieces, weights, draws, drawn);
   return error;
 }

@@ -8,11 +8,12 @@
 extern "C" {
 #endif
 
-/* Draws a token from each row of logits [n_rows, n]; `draws`, in device memory,
-   says how, and is filled in. Scratch: as the function above it says. */
+/* Draws a token from each row of logits [n_rows, n]; `draws` says how, and in
+   `drawn`, which may be the same or pinned memory of the host, the results are
+   filled in. Scratch: as the first function says. */
 size_t common_draw_scratch(int n_rows, int n, int has_temperature);
 cudaError_t common_draw(const struct cuda_launch *launch, const float *logits, int n_rows, int n,
-                        llq_draw *draws);
+                        const llq_draw *draws, llq_draw *drawn);
 
 #ifdef __cplusplus
 }

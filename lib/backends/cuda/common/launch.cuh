@@ -28,9 +28,21 @@ __device__ __forceinline__ void dependency_release() {
 #endif
 }
 
+/* Kernels of a chain divide a multiprocessor's memory alike: it must be idle to
+   be divided otherwise, and then a kernel could not start beside the one before. */
+template <class Kernel> cudaError_t divide_alike(const cuda_launch *launch, Kernel kernel) {
+  return launch->overlaps
+             ? cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                    cudaSharedmemCarveoutMaxShared)
+             : cudaSuccess;
+}
+
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch_kernel(const cuda_launch *launch, void (*kernel)(Parameters...), dim3 grid,
                           dim3 block, size_t shared_size, Arguments &&...arguments) {
+  cudaError_t error = divide_alike(launch, kernel);
+  if (error != cudaSuccess)
+    return error;
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;

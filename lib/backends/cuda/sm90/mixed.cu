@@ -72,6 +72,8 @@ static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *p
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(multiply_mixed<shape>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  shape::shared_bytes);
+  if (error == cudaSuccess)
+    error = divide_alike(launch, multiply_mixed<shape>);
   if (error != cudaSuccess)
     return error;
   int size = tiles.n_sharers * tiles.n_splits;
