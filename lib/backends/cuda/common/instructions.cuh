@@ -14,16 +14,13 @@ __device__ __forceinline__ void copy_16(uint32_t to, const void *from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 
+__device__ __forceinline__ void copy_4(uint32_t to, const void *from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+}
+
 __device__ __forceinline__ void copy_16_if(bool condition, uint32_t to, const void *from) {
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %0, 0;\n"
                "@p cp.async.cg.shared.global [%1], [%2], 16;\n}" ::"r"((int)condition),
-               "r"(to), "l"(from)
-               : "memory");
-}
-
-__device__ __forceinline__ void copy_4_if(bool condition, uint32_t to, const void *from) {
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %0, 0;\n"
-               "@p cp.async.ca.shared.global [%1], [%2], 4;\n}" ::"r"((int)condition),
                "r"(to), "l"(from)
                : "memory");
 }

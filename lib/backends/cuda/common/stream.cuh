@@ -3,12 +3,16 @@
    device memory; x stays there, or streams along where it is too large.
 
    One block a multiprocessor takes a range of tiles of 16 outputs, two at a time.
-   Its warps share the inputs: warp w multiplies blocks w, w + 16, ... of 64
-   inputs, and each has a ring of its own in shared memory, filled by asynchronous
-   copies in which a lane brings what the same lane multiplies, so that no warp
-   waits for another within a pair of tiles. Then the warps' sums are added in
-   order. That order depends on n_in alone: neither the number of rows nor the
-   table, the grid or the depth of the ring changes a bit of a row's result.
+   Its warps share the inputs: warp w multiplies blocks w, w + 8, ... of 64 inputs,
+   and each has a ring of its own in shared memory, filled by asynchronous copies
+   in which a lane brings what the same lane multiplies, so that no warp waits for
+   another until the sums of as many pairs as there is room for are there. Then the
+   warps' sums are added in order. That order depends on n_in alone: neither the
+   number of rows nor the table, the grid, the depth of the ring or the room changes
+   a bit of a row's result.
+
+   Few warps with many registers, two blocks at a time, rather than many warps:
+   chains of matrix instructions then run beside each other.
 
    As a dependent launch a block fills its ring while the kernel before it still
    runs, and waits only then for x. */
@@ -25,6 +29,7 @@ struct stream_call {
   void *out;
   float eps;
   int n_rows, n_out, n_tiles, swiglu, out_f32, prepared;
+  int n_kept; /* pairs whose sums there is room for */
 };
 
 /* The pairs of tiles of a block. */
@@ -49,36 +54,49 @@ struct stream_range {
   }
 };
 
-/* A warp's ring. A slot holds a block of 64 inputs of a tile, or of both tiles of
-   a pair if the format is paired; and with n_x > 0 also those inputs of 8 n_x
-   rows of x, with the first tile. */
+/* The thread's number in its warp, once and for all: kept in a register where the
+   compiler would ask for it again and again. */
+__device__ __forceinline__ int lane_of_thread() {
+  int lane = threadIdx.x % 32;
+  asm volatile("" : "+r"(lane));
+  return lane;
+}
+
+/* A warp's ring. A slot holds a block of 64 inputs of both tiles of a pair; and
+   with n_x > 0 also those inputs of 8 n_x rows of x. */
 template <class Format, int n_slots, int n_x> class stream_ring {
 public:
   __device__ __forceinline__ stream_ring(const stream_call &call, const stream_range &range,
-                                         uint32_t shared)
-      : call(call), range(range), lane(threadIdx.x % 32), block(threadIdx.x / 32),
+                                         uint32_t shared, int lane)
+      : call(call), range(range), lane(lane), block(threadIdx.x / 32),
         begin(shared + threadIdx.x / 32 * n_slots * slot_size),
-        source(call.weight, range.tile(call, 0), range.second, lane) {
+        source(call.weight, range.tile(call, 0), second_of(0), lane) {
     if (block >= call.weight.n_blocks)
       pair = range.n_pairs; /* nothing for this warp */
   }
 
   __device__ __forceinline__ void fill() {
+#pragma unroll 1
     for (int i = 0; i < n_slots; i++)
       push();
   }
 
-  /* The next slot, complete. */
-  __device__ __forceinline__ uint32_t front() const {
-    copy_wait<n_slots - 1>();
+  /* The next n slots, complete. */
+  template <int n> __device__ __forceinline__ void front(uint32_t (&slots)[n]) const {
+    copy_wait<n_slots - n>();
     __syncwarp();
-    return begin + at;
+    uint32_t next = at;
+#pragma unroll
+    for (int i = 0; i < n; i++, next = after(next))
+      slots[i] = begin + next;
   }
 
-  /* After the warp has read the front slot: it is filled again. */
-  __device__ __forceinline__ void replace() {
+  /* After the warp has read them: they are filled again. */
+  template <int n> __device__ __forceinline__ void replace() {
     __syncwarp();
-    push();
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      push();
   }
 
   static constexpr int x_offset = (Format::n_bytes + 127) / 128 * 128;
@@ -86,19 +104,20 @@ public:
   static constexpr int size = stream_warps * n_slots * slot_size;
 
 private:
+  static __device__ __forceinline__ uint32_t after(uint32_t at) {
+    return at == (n_slots - 1) * slot_size ? 0 : at + slot_size;
+  }
+
   __device__ __forceinline__ void push() {
     if (pair < range.n_pairs) {
       uint32_t to = begin + at;
-      bool has_second = range.has_second(call, pair);
-      if (n_x > 0 && !at_second)
+      if (n_x > 0)
         copy_inputs(to + x_offset);
-      source.copy(call.weight, block, lane, Format::paired ? has_second : at_second, to);
-      at_second = !Format::paired && has_second && !at_second;
-      if (!at_second)
-        next_block();
+      source.copy(call.weight, block, lane, to);
+      next_block();
     }
     copy_commit();
-    at = at == (n_slots - 1) * slot_size ? 0 : at + slot_size;
+    at = after(at);
   }
 
   /* Rows of a block are as in stream_input.cuh, for 8 n_x rows. */
@@ -114,17 +133,21 @@ private:
 
   __device__ __forceinline__ void next_block() {
     block += stream_warps;
-    if (block < call.weight.n_blocks)
+    if (__builtin_expect(block < call.weight.n_blocks, 1))
       return;
     block = threadIdx.x / 32;
     pair++;
-    source = typename Format::source(call.weight, range.tile(call, pair), range.second, lane);
+    source = typename Format::source(call.weight, range.tile(call, pair), second_of(pair), lane);
+  }
+
+  /* Where there is no second tile, the first is copied once more. */
+  __device__ __forceinline__ int second_of(int pair) const {
+    return range.has_second(call, pair) ? range.second : 0;
   }
 
   const stream_call &call;
   const stream_range &range;
   int lane, block, pair = 0;
-  bool at_second = false;
   uint32_t begin, at = 0;
   typename Format::source source;
 };
@@ -145,70 +168,59 @@ __device__ __forceinline__ void leave_sums(const Sum (&sums)[n][4], int n_rows, 
     }
 }
 
-/* The same lane's sums of another warp. */
+/* A warp's sums of the i-th pair kept. */
 template <class Sum, int n>
-__device__ __forceinline__ void add_sums(Sum (&sums)[n][4], int n_rows, const Sum *from) {
-  int output = threadIdx.x % 32 / 4, column = threadIdx.x % 4 * 2;
-#pragma unroll
-  for (int i = 0; i < n; i++)
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-      int row = 8 * i + column + (j & 1);
-      if (row < n_rows)
-        sums[i][j] += from[row * partial_stride + output + 8 * (j >> 1)];
-    }
-}
-
-/* The upper half of the warps hand theirs to the lower half, which add and leave
-   them for collect(). */
-template <class Sum, int n>
-__device__ __forceinline__ void share_sums(Sum (&sums)[2][n][4], int n_rows, Sum *partial) {
-  constexpr int half = stream_warps / 2;
-  int warp = threadIdx.x / 32, stride = n_rows * partial_stride;
-  Sum *own = partial + 2 * (warp % half) * stride;
-  __syncthreads(); /* the sums of the pair before have been read */
-  for (int part = 1; part >= 0; part--) {
-    if (warp / half == part)
-      for (int tile = 0; tile < 2; tile++) {
-        if (part == 0)
-          add_sums(sums[tile], n_rows, own + tile * stride);
-        leave_sums(sums[tile], n_rows, own + tile * stride);
-      }
-    __syncthreads();
-  }
+__device__ __forceinline__ void keep_sums(const Sum (&sums)[2][n][4], const stream_call &call,
+                                          Sum *partial, int i) {
+  Sum *to = partial + 2 * (stream_warps * i + threadIdx.x / 32) * call.n_rows * partial_stride;
+  leave_sums(sums[0], call.n_rows, to);
+  leave_sums(sums[1], call.n_rows, to + call.n_rows * partial_stride);
 }
 
 template <class Sum> __device__ __forceinline__ Sum collect(const Sum *partial, int warp_stride) {
   Sum sum = 0;
 #pragma unroll
-  for (int i = 0; i < stream_warps / 2; i++)
+  for (int i = 0; i < stream_warps; i++)
     sum += partial[i * warp_stride];
   return sum;
 }
 
 /* An output that a thread finishes: `tile` is 0 or 1 of the pair. */
 struct stream_output {
-  int row, tile, index;
+  int pair, row, tile, index;
 };
 
 __device__ __forceinline__ stream_output output_of(const stream_call &call, int item) {
-  int tile = call.swiglu ? 0 : item / 16 % 2;
-  return {item / (call.swiglu ? 16 : 32), tile, item % 16};
+  int width = call.swiglu ? 16 : 32, row = item / width;
+  int pair = row / call.n_rows;
+  return {pair, row - pair * call.n_rows, call.swiglu ? 0 : item / 16 % 2, item % 16};
 }
 
-/* From the sums of a pair to what the call writes. */
+/* From the sums of kept pairs to what the call writes. */
 template <class Format> class stream_finish {
 public:
   typedef typename Format::sum Sum;
 
-  __device__ __forceinline__ stream_finish(const stream_call &call, const Sum *partial,
-                                           const float *row_scale)
-      : call(call), partial(partial), row_scale(row_scale) {}
+  __device__ __forceinline__ stream_finish(const stream_call &call, const stream_range &range,
+                                           const Sum *partial, const float *row_scale)
+      : call(call), range(range), partial(partial), row_scale(row_scale) {
+  }
 
-  __device__ __forceinline__ void write(const stream_output &o, int first_output,
-                                        int second_output) const {
-    int first = first_output + o.index, second = second_output + o.index;
-    float y = product(o.row, o.tile, o.index, o.tile == 0 ? first : second);
+  /* n pairs from `first` on. */
+  __device__ __forceinline__ void write_pairs(int first, int n) const {
+    int n_items = n * call.n_rows * (call.swiglu ? 16 : 32);
+#pragma unroll 1
+    for (int item = threadIdx.x; item < n_items; item += stream_threads) {
+      stream_output o = output_of(call, item);
+      if (o.tile == 0 || range.has_second(call, first + o.pair))
+        write(o, range.tile(call, first + o.pair) * tile_outputs);
+    }
+  }
+
+private:
+  __device__ __forceinline__ void write(const stream_output &o, int first_output) const {
+    int first = first_output + o.index, second = first + range.second * tile_outputs;
+    float y = product(o, o.tile, o.tile == 0 ? first : second);
     int64_t at = static_cast<int64_t>(o.row) * (call.swiglu ? call.n_out / 2 : call.n_out) +
                  (o.tile == 0 ? first : second);
     if (call.out_f32) {
@@ -217,7 +229,7 @@ public:
     }
     if (call.swiglu) {
       float gate = round_to(LLQ_BF16, y);
-      float up = round_to(LLQ_BF16, product(o.row, 1, o.index, second));
+      float up = round_to(LLQ_BF16, product(o, 1, second));
       y = gate / (1.0f + expf(-gate)) * up;
     }
     if (call.residual != nullptr) /* through L2, as x */
@@ -225,18 +237,19 @@ public:
     store(static_cast<__nv_bfloat16 *>(call.out), at, y);
   }
 
-private:
-  __device__ __forceinline__ float product(int row, int tile, int index, int output) const {
+  __device__ __forceinline__ float product(const stream_output &o, int tile, int output) const {
     int tile_stride = call.n_rows * partial_stride;
-    const Sum *at = partial + tile * tile_stride + row * partial_stride + index;
+    const Sum *at = partial + 2 * stream_warps * o.pair * tile_stride + tile * tile_stride +
+                    o.row * partial_stride + o.index;
     float sum = static_cast<float>(collect(at, 2 * tile_stride)) * Format::unit;
     if (!Format::scaled)
       return sum;
-    return sum * row_scale[row] *
+    return sum * row_scale[o.row] *
            load(reinterpret_cast<const __nv_bfloat16 *>(call.weight.scale), output);
   }
 
   const stream_call &call;
+  const stream_range &range;
   const Sum *partial;
   const float *row_scale;
 };
@@ -249,53 +262,58 @@ template <class Format, int n_slots, int n_x> struct stream_memory {
     return n_x > 0 ? 0 : 2 * static_cast<size_t>(n_rows * n_in) + 128 * n_spare_rows;
   }
 
-  static __host__ __device__ size_t partial_size(int n_rows) {
-    return static_cast<size_t>(n_rows) * stream_warps * partial_stride * 4;
+  static __host__ __device__ size_t partial_size(int n_rows, int n_kept) {
+    return static_cast<size_t>(n_rows) * n_kept * 2 * stream_warps * partial_stride * 4;
   }
 
-  static size_t size(int n_rows, int64_t n_in) {
+  static size_t size(int n_rows, int64_t n_in, int n_kept) {
     size_t row_values = static_cast<size_t>(n_rows) * (stream_warps + 1) * 4;
     return stream_ring<Format, n_slots, n_x>::size + rows_size(n_rows, n_in) +
-           partial_size(n_rows) + row_values;
+           partial_size(n_rows, n_kept) + row_values;
   }
 };
 
-__device__ __forceinline__ uint4 first_norm_chunk(const __nv_bfloat16 *norm, int n_in) {
-  if (norm == nullptr || static_cast<int>(threadIdx.x) >= n_in / 8)
-    return {};
-  return reinterpret_cast<const uint4 *>(norm)[threadIdx.x];
+/* Blocks `first`, first + 8, ... of a pair, n_blocks at a time. `x`: where their
+   inputs lie, unless that is the ring. */
+template <int n_blocks, class Format, int n_slots, int n_x, int n>
+__device__ __forceinline__ void
+sum_blocks(const stream_call &call, stream_ring<Format, n_slots, n_x> &ring, int first,
+           uint32_t rows, int lane, typename Format::sum (&sums)[2][n][4]) {
+  typedef typename Format::fragment fragment;
+  uint32_t slots[n_blocks], x[n_blocks][n][8];
+  ring.front(slots);
+#pragma unroll
+  for (int b = 0; b < n_blocks; b++) {
+    uint32_t inputs =
+        n_x > 0 ? slots[b] + ring.x_offset : rows + 128 * (first + stream_warps * b) * call.n_rows;
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      Format::inputs(inputs + Format::first_inputs(lane) + 1024 * i, x[b][i]);
+  }
+#pragma unroll
+  for (int b = 0; b < n_blocks; b++) {
+    int block = first + stream_warps * b;
+    fragment a(call.weight, block, 0, slots[b], lane), c(call.weight, block, 1, slots[b], lane);
+    Format::add(a, x[b], sums[0]);
+    Format::add(c, x[b], sums[1]);
+  }
+  ring.template replace<n_blocks>();
 }
 
-/* This warp's share of a pair's sums. `rows`: of x, unless it is in the ring. */
+/* This warp's share of a pair's sums. */
 template <class Format, int n_slots, int n_x, int n>
 __device__ __forceinline__ void sum_pair(const stream_call &call,
                                          stream_ring<Format, n_slots, n_x> &ring, uint32_t rows,
-                                         bool has_second, typename Format::sum (&sums)[2][n][4]) {
-  typedef typename Format::fragment fragment;
-  int lane = threadIdx.x % 32;
-  for (int block = threadIdx.x / 32; block < call.weight.n_blocks; block += stream_warps) {
-    uint32_t slot = ring.front(), x[n][8];
-    uint32_t inputs = n_x > 0 ? slot + ring.x_offset : rows + 128 * block * call.n_rows;
-    fragment first(call.weight, block, 0, slot, lane);
-#pragma unroll
-    for (int i = 0; i < n; i++)
-      Format::inputs(inputs + 1024 * i, lane, x[i]);
-    if (Format::paired) {
-      fragment second(call.weight, block, 1, slot, lane);
-      ring.replace();
-      Format::multiply(first, x, sums[0]);
-      if (has_second)
-        Format::multiply(second, x, sums[1]);
-      continue;
-    }
-    ring.replace();
-    Format::multiply(first, x, sums[0]);
-    if (has_second) {
-      fragment second(call.weight, block, 1, ring.front(), lane);
-      ring.replace();
-      Format::multiply(second, x, sums[1]);
-    }
+                                         int lane, typename Format::sum (&sums)[2][n][4]) {
+  int block = threadIdx.x / 32, n_blocks = call.weight.n_blocks;
+  if constexpr (n_slots > 2) {
+#pragma unroll 1
+    for (; block + stream_warps < n_blocks; block += 2 * stream_warps)
+      sum_blocks<2>(call, ring, block, rows, lane, sums);
   }
+#pragma unroll 1
+  for (; block < n_blocks; block += stream_warps)
+    sum_blocks<1>(call, ring, block, rows, lane, sums);
 }
 
 /* n: eights of rows. `Table` tells apart what is compiled for different GPUs. */
@@ -307,42 +325,42 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
   typedef stream_ring<Format, n_slots, streams_x ? n : 0> ring_type;
   extern __shared__ __align__(128) char shared[];
   dependency_release();
+  int lane = lane_of_thread();
   stream_range range(call);
-  ring_type ring(call, range, shared_address(shared));
+  ring_type ring(call, range, shared_address(shared), lane);
   char *shared_rows = shared + ring.size;
   Sum *partial =
       reinterpret_cast<Sum *>(shared_rows + memory::rows_size(call.n_rows, call.weight.n_in));
   float *row_partial = reinterpret_cast<float *>(reinterpret_cast<char *>(partial) +
-                                                 memory::partial_size(call.n_rows));
+                                                 memory::partial_size(call.n_rows, call.n_kept));
   float *row_value = row_partial + stream_warps * call.n_rows;
-  stream_rows_of_x of_x = {call.x, call.n_rows, call.weight.n_in, shared_rows, row_partial,
-                           row_value};
+  stream_rows_of_x of_x = {call.x,      call.n_rows, call.weight.n_in,
+                           shared_rows, row_partial, row_value};
   if (streams_x) {
     dependency_wait();
     ring.fill();
   } else {
-    uint4 norm = first_norm_chunk(call.norm, call.weight.n_in);
     ring.fill();
+    stream_norm norm(call.norm, call.weight.n_in, call.eps);
     dependency_wait();
-    prepare_rows<Format::input>(of_x, call.prepared, reinterpret_cast<const uint4 *>(call.norm),
-                                norm, call.eps);
+    prepare_rows<Format::input>(of_x, call.prepared, norm);
   }
 
   if (call.row_scale != nullptr && static_cast<int>(threadIdx.x) < call.n_rows)
     row_value[threadIdx.x] = __ldcg(call.row_scale + threadIdx.x);
-  stream_finish<Format> finish(call, partial, row_value);
+  stream_finish<Format> finish(call, range, partial, row_value);
+  int n_kept = 0;
+#pragma unroll 1
   for (int pair = 0; pair < range.n_pairs; pair++) {
-    bool has_second = range.has_second(call, pair);
     Sum sums[2][n][4] = {};
-    sum_pair(call, ring, shared_address(shared_rows), has_second, sums);
-    share_sums(sums, call.n_rows, partial);
-    int tile = range.tile(call, pair);
-    int n_items = call.n_rows * (call.swiglu ? 16 : 32);
-    for (int item = threadIdx.x; item < n_items; item += stream_threads) {
-      stream_output o = output_of(call, item);
-      if (o.tile == 0 || has_second)
-        finish.write(o, tile * tile_outputs, (tile + range.second) * tile_outputs);
-    }
+    sum_pair(call, ring, shared_address(shared_rows), lane, sums);
+    keep_sums(sums, call, partial, n_kept);
+    if (++n_kept < call.n_kept && pair + 1 < range.n_pairs)
+      continue;
+    __syncthreads();
+    finish.write_pairs(pair + 1 - n_kept, n_kept);
+    __syncthreads(); /* the sums have been read */
+    n_kept = 0;
   }
 }
 
@@ -355,11 +373,11 @@ __global__ void __launch_bounds__(stream_threads, 1)
   extern __shared__ __align__(128) char shared[];
   float *partial = reinterpret_cast<float *>(shared + 2 * n_in), *value = partial + stream_warps;
   dependency_release();
-  uint4 first = first_norm_chunk(norm, n_in);
+  stream_norm prepared_norm(norm, n_in, eps);
   dependency_wait();
   int64_t row = blockIdx.x;
   stream_rows_of_x rows = {x + row * n_in, 1, n_in, shared, partial, value};
-  prepare_rows<input>(rows, false, reinterpret_cast<const uint4 *>(norm), first, eps);
+  prepare_rows<input>(rows, false, prepared_norm);
   for (int chunk = threadIdx.x; chunk < n_in / 8; chunk += stream_threads)
     out[row * (n_in / 8) + chunk] = *chunk_of(rows, 0, chunk);
   if (input != stream_bf16 && threadIdx.x == 0)

@@ -6,7 +6,7 @@
    being 8 inputs in 16 bytes (int8 codes in the first 8 of them). Chunks of a
    row are permuted so that the reads of a matrix operand fall into distinct
    banks in every order that the formats use. A thread loads, normalizes and
-   quantizes the same chunks throughout: number thread + 512 i of every row. */
+   quantizes the same chunks throughout: number thread + 256 i of every row. */
 #ifndef LLQ_CUDA_STREAM_INPUT_CUH
 #define LLQ_CUDA_STREAM_INPUT_CUH
 
@@ -21,7 +21,7 @@ enum stream_input {
   stream_fp8    /* quantized to E4M3, stored as f16 */
 };
 
-constexpr int stream_warps = 16, stream_threads = 32 * stream_warps;
+constexpr int stream_warps = 8, stream_threads = 32 * stream_warps;
 
 /* Where a chunk lies within a row's 128 bytes, and that row among eight. */
 __device__ __forceinline__ uint32_t input_chunk(int row, int chunk) {
@@ -40,9 +40,9 @@ __device__ __forceinline__ void store_four(uint4 v, uint32_t *to) {
 struct stream_rows_of_x {
   const __nv_bfloat16 *x; /* [n_rows, n_in] in global memory */
   int n_rows, n_in;
-  char *shared;    /* 128 n_rows n_in / 64 bytes */
-  float *partial;  /* [n_rows, stream_warps]: the warps' results */
-  float *value;    /* [n_rows]: of each row, from all warps */
+  char *shared;   /* 128 n_rows n_in / 64 bytes */
+  float *partial; /* [n_rows, stream_warps]: the warps' results */
+  float *value;   /* [n_rows]: of each row, from all warps */
 };
 
 __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row, int chunk) {
@@ -50,8 +50,12 @@ __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row
   return reinterpret_cast<uint4 *>(rows.shared + at);
 }
 
-__device__ __forceinline__ float low_half(uint32_t x) { return __uint_as_float(x << 16); }
-__device__ __forceinline__ float high_half(uint32_t x) { return __uint_as_float(x & 0xffff0000); }
+__device__ __forceinline__ float low_half(uint32_t x) {
+  return __uint_as_float(x << 16);
+}
+__device__ __forceinline__ float high_half(uint32_t x) {
+  return __uint_as_float(x & 0xffff0000);
+}
 
 __device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
   return *reinterpret_cast<__nv_bfloat162 *>(&x);
@@ -61,10 +65,10 @@ template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
   return *reinterpret_cast<uint32_t *>(&x);
 }
 
-/* Global to shared memory, four chunks in flight. Through L2: another kernel
+/* Global to shared memory, eight chunks in flight. Through L2: another kernel
    has written x, maybe while this one was already running. */
 __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {
-  constexpr int in_flight = 4;
+  constexpr int in_flight = 8;
   int n_chunks = rows.n_in / 8, row = 0, chunk = threadIdx.x;
   const uint4 *x = reinterpret_cast<const uint4 *>(rows.x);
   while (chunk < n_chunks) {
@@ -106,46 +110,78 @@ __device__ __forceinline__ void gather_partial(const stream_rows_of_x &rows, Red
   __syncthreads();
 }
 
+__device__ __forceinline__ void add_squares(float &squares, uint4 chunk) {
+  uint32_t x[4];
+  store_four(chunk, x);
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    squares += low_half(x[i]) * low_half(x[i]);
+    squares += high_half(x[i]) * high_half(x[i]);
+  }
+}
+
 __device__ __forceinline__ void sum_squares(const stream_rows_of_x &rows) {
   for (int row = 0; row < rows.n_rows; row++) {
     float squares = 0;
-    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-      uint32_t x[4];
-      store_four(*chunk_of(rows, row, chunk), x);
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        squares += low_half(x[i]) * low_half(x[i]);
-        squares += high_half(x[i]) * high_half(x[i]);
-      }
-    }
+#pragma unroll 1
+    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads)
+      add_squares(squares, *chunk_of(rows, row, chunk));
     squares = warp_sum(squares);
     if (threadIdx.x % 32 == 0)
       rows.partial[row * stream_warps + threadIdx.x / 32] = squares;
   }
 }
 
-/* x / sqrt(mean of squares + eps) rounded, times the weight, rounded. `first` is
-   the weight of the thread's first chunk. */
-__device__ __forceinline__ void normalize_rows(const stream_rows_of_x &rows, const uint4 *weight,
-                                               uint4 first, float eps) {
-  float n_in = static_cast<float>(rows.n_in);
-  sum_squares(rows);
-  gather_partial(rows, warp_sum, [=](float sum) { return 1.0f / sqrtf(sum / n_in + eps); });
-  for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-    uint32_t w[4];
-    store_four(chunk < stream_threads ? first : weight[chunk], w);
-    for (int row = 0; row < rows.n_rows; row++) {
-      float factor = rows.value[row];
-      uint4 *at = chunk_of(rows, row, chunk);
-      uint32_t x[4];
-      store_four(*at, x);
+__device__ __forceinline__ float norm_factor(float squares, int n_in, float eps) {
+  return 1.0f / sqrtf(squares / static_cast<float>(n_in) + eps);
+}
+
+/* x times the factor rounded, times the weight, rounded. */
+__device__ __forceinline__ uint4 normalized(uint4 chunk, uint4 weight, float factor) {
+  uint32_t x[4], w[4];
+  store_four(chunk, x);
+  store_four(weight, w);
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        __nv_bfloat162 scaled =
-            __floats2bfloat162_rn(low_half(x[i]) * factor, high_half(x[i]) * factor);
-        x[i] = as_word(__hmul2(scaled, as_bf16(w[i])));
-      }
-      *at = make_uint4(x[0], x[1], x[2], x[3]);
+  for (int i = 0; i < 4; i++) {
+    __nv_bfloat162 scaled =
+        __floats2bfloat162_rn(low_half(x[i]) * factor, high_half(x[i]) * factor);
+    x[i] = as_word(__hmul2(scaled, as_bf16(w[i])));
+  }
+  return make_uint4(x[0], x[1], x[2], x[3]);
+}
+
+/* A norm, and its weights for the thread's chunks of a short row, fetched ahead. */
+struct stream_norm {
+  static constexpr int n_ahead = 2;
+  const uint4 *weight; /* NULL: none */
+  float eps;
+  uint4 ahead[n_ahead] = {};
+
+  __device__ __forceinline__ stream_norm(const __nv_bfloat16 *norm, int n_in, float eps)
+      : weight(reinterpret_cast<const uint4 *>(norm)), eps(eps) {
+    if (weight == nullptr)
+      return;
+#pragma unroll
+    for (int i = 0; i < n_ahead; i++) {
+      int chunk = static_cast<int>(threadIdx.x) + i * stream_threads;
+      if (chunk < n_in / 8)
+        ahead[i] = __ldg(weight + chunk);
+    }
+  }
+};
+
+__device__ __forceinline__ void normalize_rows(const stream_rows_of_x &rows,
+                                               const stream_norm &norm) {
+  int n_in = rows.n_in;
+  float eps = norm.eps;
+  sum_squares(rows);
+  gather_partial(rows, warp_sum, [=](float sum) { return norm_factor(sum, n_in, eps); });
+#pragma unroll 1
+  for (int chunk = threadIdx.x; chunk < n_in / 8; chunk += stream_threads) {
+    uint4 w = __ldg(norm.weight + chunk);
+    for (int row = 0; row < rows.n_rows; row++) {
+      uint4 *at = chunk_of(rows, row, chunk);
+      *at = normalized(*at, w, rows.value[row]);
     }
   }
 }
@@ -156,20 +192,31 @@ __device__ __forceinline__ float warp_max_or_nan(float x) {
 }
 
 /* Magnitudes of bf16 order as their bits do, infinities and NaN last. */
+__device__ __forceinline__ __nv_bfloat162 larger(__nv_bfloat162 peak, uint4 chunk) {
+  uint32_t x[4];
+  store_four(chunk, x);
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    peak = __hmax2_nan(peak, as_bf16(x[i] & 0x7fff7fff));
+  return peak;
+}
+
+/* The larger half of any lane's. */
+__device__ __forceinline__ float warp_peak(__nv_bfloat162 peak) {
+  uint32_t bits = as_word(peak) & 0x7fff7fff;
+  bits = __reduce_max_sync(~0u, max(bits & 0xffff, bits >> 16));
+  return __uint_as_float(bits << 16);
+}
+
 __device__ __forceinline__ void find_peaks(const stream_rows_of_x &rows) {
   for (int row = 0; row < rows.n_rows; row++) {
     __nv_bfloat162 peak = as_bf16(0);
-    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
-      uint32_t x[4];
-      store_four(*chunk_of(rows, row, chunk), x);
-#pragma unroll
-      for (int i = 0; i < 4; i++)
-        peak = __hmax2_nan(peak, as_bf16(x[i] & 0x7fff7fff));
-    }
-    uint32_t bits = as_word(peak) & 0x7fff7fff;
-    bits = __reduce_max_sync(~0u, max(bits & 0xffff, bits >> 16));
+#pragma unroll 1
+    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads)
+      peak = larger(peak, *chunk_of(rows, row, chunk));
+    float result = warp_peak(peak);
     if (threadIdx.x % 32 == 0)
-      rows.partial[row * stream_warps + threadIdx.x / 32] = __uint_as_float(bits << 16);
+      rows.partial[row * stream_warps + threadIdx.x / 32] = result;
   }
 }
 
@@ -187,7 +234,8 @@ struct stream_divisor {
   bool simple;
 
   __device__ __forceinline__ explicit stream_divisor(float x)
-      : divisor(x), reciprocal(1.0f / x), simple(x > 0x1p-60f && x < 0x1p60f) {}
+      : divisor(x), reciprocal(1.0f / x), simple(x > 0x1p-60f && x < 0x1p60f) {
+  }
 
   __device__ __forceinline__ float divide(float x) const {
     if (!simple)
@@ -214,48 +262,107 @@ __device__ __forceinline__ uint32_t fp8_as_f16(float low, float high) {
   return as_word(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3));
 }
 
+/* Int8 codes come in the first half. */
 template <stream_input input>
-__device__ __forceinline__ void quantize_chunk(const stream_divisor &scale, uint4 *at) {
+__device__ __forceinline__ uint4 quantized(const stream_divisor &scale, uint4 chunk) {
   uint32_t x[4];
   float q[8];
-  store_four(*at, x);
+  store_four(chunk, x);
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     q[2 * i] = scale.divide(low_half(x[i]));
     q[2 * i + 1] = scale.divide(high_half(x[i]));
   }
   if (input == stream_codes)
-    *reinterpret_cast<uint2 *>(at) = make_uint2(int8_codes({q[0], q[1], q[2], q[3]}),
-                                                int8_codes({q[4], q[5], q[6], q[7]}));
-  else
-    *at = make_uint4(fp8_as_f16(q[0], q[1]), fp8_as_f16(q[2], q[3]), fp8_as_f16(q[4], q[5]),
-                     fp8_as_f16(q[6], q[7]));
+    return make_uint4(int8_codes({q[0], q[1], q[2], q[3]}), int8_codes({q[4], q[5], q[6], q[7]}), 0,
+                      0);
+  return make_uint4(fp8_as_f16(q[0], q[1]), fp8_as_f16(q[2], q[3]), fp8_as_f16(q[4], q[5]),
+                    fp8_as_f16(q[6], q[7]));
+}
+
+template <stream_input input> __device__ __forceinline__ float input_scale(float peak) {
+  return scale_of_peak(peak, input == stream_codes ? 127.5f : 448.0f);
 }
 
 /* Each row by its own scale, which is left in rows.value. */
 template <stream_input input>
 __device__ __forceinline__ void quantize_rows(const stream_rows_of_x &rows) {
-  constexpr float largest_code = input == stream_codes ? 127.5f : 448.0f;
   find_peaks(rows);
-  gather_partial(rows, warp_max_or_nan,
-                 [](float peak) { return scale_of_peak(peak, largest_code); });
+  gather_partial(rows, warp_max_or_nan, input_scale<input>);
   for (int row = 0; row < rows.n_rows; row++) {
     stream_divisor scale(rows.value[row]);
-    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads)
-      quantize_chunk<input>(scale, chunk_of(rows, row, chunk));
+#pragma unroll 1
+    for (int chunk = threadIdx.x; chunk < rows.n_in / 8; chunk += stream_threads) {
+      uint4 *at = chunk_of(rows, row, chunk);
+      *at = quantized<input>(scale, *at);
+    }
   }
 }
 
+/* What the warps of a block have of one row, reduced by each of them alike. */
+template <class Reduce>
+__device__ __forceinline__ float reduce_alike(const stream_rows_of_x &rows, float of_warp,
+                                              Reduce reduce) {
+  int lane = threadIdx.x % 32;
+  if (lane == 0)
+    rows.partial[threadIdx.x / 32] = of_warp;
+  __syncthreads();
+  return reduce(lane < stream_warps ? rows.partial[lane] : 0.0f);
+}
+
+/* One short row: in registers until all is done, with the same results. */
+template <stream_input input>
+__device__ __forceinline__ void prepare_one(const stream_rows_of_x &rows, bool quantizes,
+                                            const stream_norm &norm) {
+  constexpr int n = stream_norm::n_ahead;
+  int thread = threadIdx.x;
+  uint4 x[n] = {};
+#pragma unroll
+  for (int i = 0; i < n; i++)
+    if (thread + i * stream_threads < rows.n_in / 8)
+      x[i] = __ldcg(reinterpret_cast<const uint4 *>(rows.x) + thread + i * stream_threads);
+  if (norm.weight != nullptr) {
+    float squares = 0;
+    for (int i = 0; i < n; i++)
+      add_squares(squares, x[i]);
+    float factor =
+        norm_factor(reduce_alike(rows, warp_sum(squares), warp_sum), rows.n_in, norm.eps);
+    for (int i = 0; i < n; i++)
+      x[i] = normalized(x[i], norm.ahead[i], factor);
+  }
+  if (quantizes) {
+    __nv_bfloat162 peak = as_bf16(0);
+    for (int i = 0; i < n; i++)
+      peak = larger(peak, x[i]);
+    float peak_of_warp = warp_peak(peak);
+    __syncthreads(); /* the squares have been read */
+    stream_divisor scale(input_scale<input>(reduce_alike(rows, peak_of_warp, warp_max_or_nan)));
+    for (int i = 0; i < n; i++)
+      x[i] = quantized<input>(scale, x[i]);
+    if (thread == 0)
+      rows.value[0] = scale.divisor;
+  }
+#pragma unroll
+  for (int i = 0; i < n; i++)
+    if (thread + i * stream_threads < rows.n_in / 8)
+      *chunk_of(rows, 0, thread + i * stream_threads) = x[i];
+}
+
 /* All of it, or only the loads if x is prepared; rows.shared is complete for every
-   thread afterwards. `first` is the norm's weight of the thread's first chunk. */
+   thread afterwards. */
 template <stream_input input>
 __device__ __forceinline__ void prepare_rows(const stream_rows_of_x &rows, bool prepared,
-                                             const uint4 *norm, uint4 first, float eps) {
-  load_rows(rows);
-  if (norm != nullptr)
-    normalize_rows(rows, norm, first, eps);
-  if (input != stream_bf16 && !prepared)
-    quantize_rows<input>(rows);
+                                             const stream_norm &norm) {
+  bool quantizes = input != stream_bf16 && !prepared;
+  if (rows.n_rows == 1 && rows.n_in <= 8 * stream_norm::n_ahead * stream_threads) {
+    prepare_one<input>(rows, quantizes, norm);
+  } else {
+    load_rows(rows);
+    if (norm.weight != nullptr)
+      normalize_rows(rows, norm);
+    if (quantizes)
+      quantize_rows<input>(rows);
+  }
   __syncthreads();
 }
 

@@ -17,16 +17,31 @@ inline size_t stream_memory_limit() {
   return static_cast<size_t>(limit);
 }
 
-/* Half of a multiprocessor, so that the next kernel of a chain can start beside
-   this one. Two blocks of one kernel on a multiprocessor leave another without
-   work, and do so where some kernels of a chain fit beside others and some do
-   not: so a number of rows decides for all, and who is to be alone takes more. */
-constexpr size_t stream_memory_shared = 113 * 1024, stream_memory_alone = 116 * 1024;
+/* The next kernel of a chain starts beside this one, one block of each on every
+   multiprocessor: two of one kernel would leave another multiprocessor without
+   work. To that end kernels take turns. Those that add a residual take a little
+   more than half of a multiprocessor's memory, so that two never fit; the others
+   a little less, so that one fits beside, and one only. (Attention, which is not
+   everywhere, comes between.) What takes more rows is alone. */
+constexpr size_t stream_memory_less = 113 * 1024 - 128, stream_memory_more = 113 * 1024 + 128,
+                 stream_memory_alone = 116 * 1024;
 
-/* Bytes of rings: while x stays in shared memory, if much of it, and if it streams
-   (`Table` says that for more than 8 rows). */
-constexpr int stream_ring_resident = 72 * 1024, stream_ring_small = 40 * 1024,
-              stream_ring_with_x = 104 * 1024;
+inline size_t stream_memory_shared(bool adds) {
+  size_t limit = stream_memory_limit(), wanted = adds ? stream_memory_more : stream_memory_less;
+  return limit < wanted ? limit : wanted;
+}
+
+/* Bytes of rings while x stays in shared memory: the largest that there is room
+   for. The last is for dense products so large that what runs beside does not
+   matter. */
+constexpr int stream_ring_sizes[] = {40 * 1024, 72 * 1024, 96 * 1024, 200 * 1024};
+constexpr int stream_pairs_alone = 8; /* of a block, from which on that is so */
+
+/* And where it streams (`Table` says that for more than 8 rows). */
+constexpr int stream_ring_with_x = 104 * 1024;
+
+/* Pairs whose sums are kept, at most. */
+constexpr int stream_kept_max = 8;
 
 template <class Format, int ring_size, int n_x> struct stream_ring_of {
   static constexpr int n_slots = ring_size / stream_ring<Format, 1, n_x>::size;
@@ -35,28 +50,43 @@ template <class Format, int ring_size, int n_x> struct stream_ring_of {
 
 /* How many rows of a format leave room for another kernel, at 4096 inputs. */
 template <class Format> constexpr int stream_rows_sharing() {
-  return Format::n_bytes < 2048 ? 8 : 4;
+  return Format::is_dense ? 4 : 8;
 }
 
 /* How rows are cut into pieces, and the kernel that a piece takes. */
 struct stream_plan {
   int n_rows; /* of a piece, at most; 0: cannot be */
-  bool streams_x, small_ring, prepares;
+  bool streams_x, prepares;
+  int ring; /* of stream_ring_sizes, if x does not stream */
 };
 
-template <class Format> size_t stream_resident_size(int n_rows, int64_t n_in, bool small_ring) {
-  return small_ring
-             ? stream_ring_of<Format, stream_ring_small, 0>::memory::size(n_rows, n_in)
-             : stream_ring_of<Format, stream_ring_resident, 0>::memory::size(n_rows, n_in);
+template <class Format, int ring> size_t stream_resident_size(int n_rows, int64_t n_in) {
+  return stream_ring_of<Format, stream_ring_sizes[ring], 0>::memory::size(n_rows, n_in, 1);
 }
 
 /* How many rows of this width fit at once. */
 template <class Format> int stream_rows_at_once(int64_t n_in) {
   size_t limit = stream_memory_limit();
   int n = stream_rows_max;
-  while (n > 0 && stream_resident_size<Format>(n, n_in, false) > limit)
+  while (n > 0 && stream_resident_size<Format, 1>(n, n_in) > limit)
     n--;
   return n;
+}
+
+/* The largest ring for up to 8 rows beside which sums fit, too; -1: none. */
+template <class Format> int stream_largest_ring(const cuda_product &product, int n_units) {
+  int n_rows = static_cast<int>(product.n_rows);
+  int64_t n_in = product.linear->n_in, n_pairs = product.linear->n_out / tile_outputs / 2;
+  size_t shared = stream_memory_shared(product.residual != nullptr);
+  if (Format::is_dense && n_pairs >= stream_pairs_alone * n_units &&
+      stream_resident_size<Format, 3>(n_rows, n_in) <= stream_memory_limit())
+    return 3;
+  if (stream_resident_size<Format, 2>(n_rows, n_in) <= shared)
+    return 2;
+  if (stream_resident_size<Format, 1>(n_rows, n_in) <= shared)
+    return 1;
+  bool is_small = n_rows > 4 && stream_rows_sharing<Format>() > 4;
+  return is_small && stream_resident_size<Format, 0>(n_rows, n_in) <= shared ? 0 : -1;
 }
 
 inline size_t stream_prepared_size(int64_t n_rows, int64_t n_in) {
@@ -70,24 +100,24 @@ stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scra
   int64_t n_in = product.linear->n_in, n_pairs = product.linear->n_out / tile_outputs / 2;
   int n = static_cast<int>(product.n_rows < stream_rows_max ? product.n_rows : stream_rows_max);
   bool changes = product.norm != nullptr || Format::input != stream_bf16;
-  size_t streaming = n <= 8 ? stream_ring_of<Format, stream_ring_with_x, 1>::memory::size(n, n_in)
-                            : stream_ring_of<Format, Table::ring_with_x, 2>::memory::size(n, n_in);
+  size_t streaming = n <= 8
+                         ? stream_ring_of<Format, stream_ring_with_x, 1>::memory::size(n, n_in, 1)
+                         : stream_ring_of<Format, Table::ring_with_x, 2>::memory::size(n, n_in, 1);
   bool can_stream = n_pairs <= 2 * n_units && streaming <= stream_memory_limit() &&
                     (!changes || stream_prepared_size(n, n_in) <= scratch_size);
   if (n <= stream_rows_sharing<Format>()) {
-    if (stream_resident_size<Format>(n, n_in, false) <= stream_memory_shared)
-      return {n, false, false, false};
-    if (n > 4 && stream_resident_size<Format>(n, n_in, true) <= stream_memory_shared)
-      return {n, false, true, false};
+    int ring = stream_largest_ring<Format>(product, n_units);
+    if (ring >= 0)
+      return {n, false, false, ring};
     if (can_stream)
-      return {n, true, false, changes};
+      return {n, true, changes, 0};
   } else if (can_stream && 2 * n * n_in > 64 * 4096) {
-    return {n, true, false, changes};
+    return {n, true, changes, 0};
   }
   int at_once = stream_rows_at_once<Format>(n_in);
   n = n < at_once ? n : at_once;
   bool fits = stream_prepared_size(n, n_in) <= scratch_size;
-  return {n, false, false, changes && fits && n > 8};
+  return {n, false, changes && fits && n > 8, 1};
 }
 
 inline stream_weight stream_weight_of(const cuda_linear &linear) {
@@ -99,7 +129,7 @@ inline stream_weight stream_weight_of(const cuda_linear &linear) {
   w.n_blocks = w.n_in / tile_inputs;
   w.n_groups = static_cast<int>(linear.n_groups);
   w.group_blocks = w.n_blocks / w.n_groups;
-  w.group_factor = static_cast<uint32_t>((0x100000000ull + w.group_blocks - 1) / w.group_blocks);
+  w.group_factor = (0x80000000u + w.group_blocks - 1) / w.group_blocks;
   return w;
 }
 
@@ -123,15 +153,9 @@ inline stream_call stream_call_of(const cuda_product &product, int64_t first_row
   return call;
 }
 
-/* All kernels alike: a multiprocessor must be idle to divide its memory
-   otherwise, and then a kernel could not start beside the one before. */
 template <class Kernel> cudaError_t stream_allow(Kernel kernel) {
-  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                           static_cast<int>(stream_memory_limit()));
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                 cudaSharedmemCarveoutMaxShared);
-  return error;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(stream_memory_limit()));
 }
 
 /* What x must be in scratch memory for, at most. */
@@ -141,19 +165,36 @@ inline size_t stream_scratch(const cuda_product *product) {
   return changes ? stream_prepared_size(n, product->linear->n_in) : 0;
 }
 
+/* How many pairs' sums fit beside the rest; a block has no more than n_pairs. */
+template <class Memory> int stream_kept(const stream_call &call, int n_pairs, size_t limit) {
+  int n = n_pairs < stream_kept_max ? n_pairs : stream_kept_max;
+  while (n > 1 && Memory::size(call.n_rows, call.weight.n_in, n) > limit)
+    n--;
+  return n;
+}
+
 template <class Table, class Format, int n, int ring_size, int n_x>
-cudaError_t stream_launch_of(const cuda_launch *launch, const stream_call &call) {
+cudaError_t stream_launch_of(const cuda_launch *launch, stream_call call) {
   typedef stream_ring_of<Format, ring_size, n_x> ring;
   auto kernel = stream_linear<Table, Format, n, ring::n_slots, (n_x > 0)>;
-  size_t size = ring::memory::size(call.n_rows, call.weight.n_in);
-  bool alone = launch->overlaps && call.n_rows > stream_rows_sharing<Format>();
-  if (alone && size < stream_memory_alone)
-    size = stream_memory_alone;
+  int n_shares = call.swiglu ? call.n_tiles / 2 : call.n_tiles;
+  int n_blocks = n_shares < launch->n_units ? n_shares : launch->n_units;
+  int n_tiles = (n_shares + n_blocks - 1) / n_blocks;
+  int n_pairs = call.swiglu ? n_tiles : (n_tiles + 1) / 2;
+  bool adds = call.residual != nullptr, alone = call.n_rows > stream_rows_sharing<Format>();
+  size_t limit = stream_memory_shared(adds);
+  if (ring::memory::size(call.n_rows, call.weight.n_in, 1) > limit) {
+    limit = stream_memory_limit();
+    alone = true;
+  }
+  call.n_kept = stream_kept<typename ring::memory>(call, n_pairs, limit);
+  size_t size = ring::memory::size(call.n_rows, call.weight.n_in, call.n_kept);
+  size_t least = alone ? stream_memory_alone : adds ? stream_memory_more : 0;
+  if (launch->overlaps && size < least)
+    size = least;
   cudaError_t error = stream_allow(kernel);
   if (error != cudaSuccess)
     return error;
-  int n_shares = call.swiglu ? call.n_tiles / 2 : call.n_tiles;
-  int n_blocks = n_shares < launch->n_units ? n_shares : launch->n_units;
   return launch_kernel(launch, kernel, static_cast<unsigned>(n_blocks), stream_threads, size, call);
 }
 
@@ -163,13 +204,18 @@ cudaError_t stream_launch(const cuda_launch *launch, const stream_call &call,
   if (call.n_rows > 8)
     return plan.streams_x
                ? stream_launch_of<Table, Format, 2, Table::ring_with_x, 2>(launch, call)
-               : stream_launch_of<Table, Format, 2, stream_ring_resident, 0>(launch, call);
+               : stream_launch_of<Table, Format, 2, stream_ring_sizes[1], 0>(launch, call);
   if (plan.streams_x)
     return stream_launch_of<Table, Format, 1, stream_ring_with_x, 1>(launch, call);
+  if constexpr (Format::is_dense)
+    if (plan.ring == 3)
+      return stream_launch_of<Table, Format, 1, stream_ring_sizes[3], 0>(launch, call);
+  if (plan.ring == 2)
+    return stream_launch_of<Table, Format, 1, stream_ring_sizes[2], 0>(launch, call);
   if constexpr (stream_rows_sharing<Format>() > 4)
-    if (plan.small_ring)
-      return stream_launch_of<Table, Format, 1, stream_ring_small, 0>(launch, call);
-  return stream_launch_of<Table, Format, 1, stream_ring_resident, 0>(launch, call);
+    if (plan.ring == 0)
+      return stream_launch_of<Table, Format, 1, stream_ring_sizes[0], 0>(launch, call);
+  return stream_launch_of<Table, Format, 1, stream_ring_sizes[1], 0>(launch, call);
 }
 
 /* x of a call into scratch memory; the call then takes it from there. */
@@ -183,8 +229,8 @@ cudaError_t stream_prepare_x(const cuda_launch *launch, stream_call *call) {
   char *x = static_cast<char *>(launch->scratch);
   float *row_scale = reinterpret_cast<float *>(x + 2 * call->n_rows * n_in);
   error = launch_kernel(launch, kernel, static_cast<unsigned>(call->n_rows), stream_threads,
-                        static_cast<size_t>(2 * n_in + 4 * (stream_warps + 1)), call->x, call->norm, call->eps,
-                        call->weight.n_in, reinterpret_cast<uint4 *>(x), row_scale);
+                        static_cast<size_t>(2 * n_in + 4 * (stream_warps + 1)), call->x, call->norm,
+                        call->eps, call->weight.n_in, reinterpret_cast<uint4 *>(x), row_scale);
   call->x = reinterpret_cast<const __nv_bfloat16 *>(x);
   call->norm = nullptr;
   call->prepared = 1;
@@ -244,7 +290,9 @@ struct stream_fits {
   }
 };
 
-inline int stream_aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+inline int stream_aligned(const void *p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
 
 inline int stream_takes(const cuda_product *product) {
   const cuda_linear &linear = *product->linear;

@@ -7,18 +7,18 @@
    numbers of x go with a lane's (the order of inputs within a tile is free as
    long as both agree), and how to multiply:
 
-     paired     a slot of the ring holds both tiles of a pair
-     n_bytes    of a slot, scales included
+     is_dense   numbers, not codes
+     n_bytes    of a slot: both tiles of a pair, with what scales belong to them
      input      how rows of x are stored: see stream_input.cuh
      sum        the type of sums
      scaled     sums are multiplied by scales of rows and outputs at the end
      unit       what sums are counted in
      source     where a lane's part of two rows of tiles lies; copy() starts the
-                copies of one block: of the first row, and the second with it if
-                the format is paired, or of either
+                copies of one block of both
      fragment   a lane's part of a tile in registers, and its constructor
-     inputs()   the registers of operand B for 8 rows of x and 64 inputs
-     multiply() adds a tile's products to the sums of 8 rows */
+     inputs()   the registers of operand B for 8 rows of x and 64 inputs, from
+                where they lie + first_inputs(lane)
+     add()      adds a tile's products to the sums of eights of rows */
 #ifndef LLQ_CUDA_STREAM_WEIGHT_CUH
 #define LLQ_CUDA_STREAM_WEIGHT_CUH
 
@@ -37,11 +37,15 @@ struct stream_weight {
 };
 
 __device__ __forceinline__ int group_of(const stream_weight &w, int block) {
-  return w.group_blocks == 1 ? block : __umulhi(block, w.group_factor);
+  return __umulhi(2 * block, w.group_factor);
 }
 
-__device__ __forceinline__ uint32_t twice_low(uint32_t x) { return __byte_perm(x, 0, 0x1010); }
-__device__ __forceinline__ uint32_t twice_high(uint32_t x) { return __byte_perm(x, 0, 0x3232); }
+__device__ __forceinline__ uint32_t twice_low(uint32_t x) {
+  return __byte_perm(x, 0, 0x1010);
+}
+__device__ __forceinline__ uint32_t twice_high(uint32_t x) {
+  return __byte_perm(x, 0, 0x3232);
+}
 
 /* Codes with a bias, less the bias (exact), times the scale: one rounding. */
 __device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, uint32_t scale) {
@@ -49,69 +53,69 @@ __device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, u
 }
 
 /* Int4 in CUDA_LAYOUT_TILED (repack.h). A slot: codes of the first tile, of the
-   second; scales of both; zero points of both. */
+   second; scales of both; zero points of both, or the scales again. Where there is no second tile,
+   its sums are any. */
 template <bool has_zero> struct stream_int4 {
   typedef float sum;
-  static constexpr bool paired = true;
-  static constexpr int n_side_lanes = has_zero ? 8 : 4; /* copy scales or zeros */
-  static constexpr int n_bytes = 1024 + 16 * n_side_lanes;
+  static constexpr bool is_dense = false;
+  static constexpr int n_bytes = 1024 + 128;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
 
   struct source {
-    const char *codes, *side;
+    const char *codes, *side; /* side: 4 bytes of the scales or zero points */
     int64_t to_second;
 
     __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
       codes = w.data + 512ll * tile * w.n_blocks + 16 * lane;
       to_second = 512ll * second * w.n_blocks;
-      int64_t side_tile = tile + (lane & 2 ? second : 0);
-      side = (lane < 4 ? w.scale : w.zero) + 32 * side_tile * w.n_groups + 16 * (lane & 1);
+      int64_t side_tile = tile + (lane & 8 ? second : 0);
+      side = (has_zero && lane >= 16 ? w.zero : w.scale) + 32 * side_tile * w.n_groups +
+             4 * (lane % 8);
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         bool has_second, uint32_t to) const {
-      const char *from = codes + 512 * block;
+                                         uint32_t to) const {
+      const char *from = codes + 512ll * block;
       copy_16(to + 16 * lane, from);
-      if (has_second)
-        copy_16(to + 512 + 16 * lane, from + to_second);
-      copy_16_if(lane < n_side_lanes && (has_second || !(lane & 2)), to + 1024 + 16 * lane,
-                 side + 32 * group_of(w, block));
+      copy_16(to + 512 + 16 * lane, from + to_second);
+      copy_4(to + 1024 + 4 * lane, side + 32ll * group_of(w, block));
     }
   };
 
   struct fragment {
-    uint4 codes;
-    uint32_t scale, zero; /* of rows g and g + 8 */
+    uint32_t words[4], scale, zero; /* scale, zero: of rows g and g + 8 */
 
     __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
                                         int lane) {
       uint32_t side = from + 1024 + 32 * tile + lane / 4 * 4;
-      codes = load_shared_16(from + 512 * tile + 16 * lane);
+      store_four(load_shared_16(from + 512 * tile + 16 * lane), words);
       scale = load_shared_4(side);
       zero = has_zero ? load_shared_4(side + 64) : 0x43084308; /* 136 */
     }
   };
 
-  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
-    uint32_t from = rows + input_chunk(lane % 8, lane / 8);
+  static __device__ __forceinline__ uint32_t first_inputs(int lane) {
+    return input_chunk(lane % 8, lane / 8);
+  }
+
+  static __device__ __forceinline__ void inputs(uint32_t from, uint32_t (&x)[8]) {
     store_four(load_matrices(from), x);
     store_four(load_matrices(from ^ 64), x + 4);
   }
 
   template <int n>
-  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
-                                                  float (&sums)[n][4]) {
+  static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
+                                             float (&sums)[n][4]) {
     uint32_t scale[] = {twice_low(w.scale), twice_high(w.scale)};
     uint32_t zero[] = {twice_low(w.zero), twice_high(w.zero)};
-    uint32_t words[] = {w.codes.x, w.codes.y, w.codes.z, w.codes.w};
 #pragma unroll
     for (int step = 0; step < 4; step++) {
       uint32_t a[4];
 #pragma unroll
       for (int j = 0; j < 4; j++)
-        a[j] = scaled_codes(and_or<0x000f000f, 0x43004300>(words[step] >> 4 * j), zero[j & 1],
+        a[j] = scaled_codes(and_or<0x000f000f, 0x43004300>(w.words[step] >> 4 * j), zero[j & 1],
                             scale[j & 1]);
 #pragma unroll
       for (int i = 0; i < n; i++)
@@ -122,7 +126,7 @@ template <bool has_zero> struct stream_int4 {
 
 /* One byte a code, row-major: lane t takes inputs 16 t .. 16 t + 15. */
 struct stream_bytes {
-  static constexpr bool paired = false;
+  static constexpr bool is_dense = false;
 
   struct source {
     const char *low;
@@ -134,52 +138,56 @@ struct stream_bytes {
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         bool at_second, uint32_t to) const {
-      const char *from = low + 64 * block + (at_second ? to_second : 0);
-      copy_16(to + 16 * lane, from);
-      copy_16(to + 512 + 16 * lane, from + 8ll * w.n_in);
+                                         uint32_t to) const {
+      const char *first = low + 64ll * block, *second = first + to_second;
+      copy_16(to + 16 * lane, first);
+      copy_16(to + 512 + 16 * lane, first + 8ll * w.n_in);
+      copy_16(to + 1024 + 16 * lane, second);
+      copy_16(to + 1536 + 16 * lane, second + 8ll * w.n_in);
     }
   };
 
   struct fragment {
     uint32_t low[4], high[4]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, int, uint32_t from, int lane) {
-      store_four(load_shared_16(from + 16 * lane), low);
-      store_four(load_shared_16(from + 512 + 16 * lane), high);
+    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+                                        int lane) {
+      store_four(load_shared_16(from + 1024 * tile + 16 * lane), low);
+      store_four(load_shared_16(from + 1024 * tile + 512 + 16 * lane), high);
     }
   };
 
-  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
-    uint32_t from = rows + input_chunk(lane / 4, 2 * (lane % 4));
+  static __device__ __forceinline__ uint32_t first_inputs(int lane) {
+    return input_chunk(lane / 4, 2 * (lane % 4));
+  }
+
+  static __device__ __forceinline__ void inputs(uint32_t from, uint32_t (&x)[8]) {
     store_four(load_shared_16(from), x);
     store_four(load_shared_16(from ^ 16), x + 4);
   }
 };
 
-/* Int8 for bf16 activations. Beside the codes lie 16 words, one a row: the word
-   of the checkpoint's scales that holds the group's in its low or high half. */
+/* Int8 for bf16 activations. Beside the codes lie 32 words, one a row: the word of
+   the checkpoint's scales that holds the group's in its low or high half. */
 struct stream_int8 : stream_bytes {
   typedef float sum;
-  static constexpr int n_bytes = 1024 + 64;
+  static constexpr int n_bytes = 2048 + 128;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
 
   struct source : stream_bytes::source {
-    int64_t scale, scale_to_second; /* of the row's first group */
+    int64_t scale; /* of the lane's row's first group */
 
     __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane)
         : stream_bytes::source(w, tile, second, lane) {
-      scale = (16ll * tile + lane % 16) * w.n_groups;
-      scale_to_second = 16ll * second * w.n_groups;
+      scale = (16ll * (tile + (lane < 16 ? 0 : second)) + lane % 16) * w.n_groups;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         bool at_second, uint32_t to) const {
-      int64_t at = scale + (at_second ? scale_to_second : 0) + group_of(w, block);
-      stream_bytes::source::copy(w, block, lane, at_second, to);
-      copy_4_if(lane < 16, to + 1024 + 4 * lane, w.scale + (2 * at & ~3ll));
+                                         uint32_t to) const {
+      stream_bytes::source::copy(w, block, lane, to);
+      copy_4(to + 2048 + 4 * lane, w.scale + (2 * (scale + group_of(w, block)) & ~3ll));
     }
   };
 
@@ -191,8 +199,9 @@ struct stream_int8 : stream_bytes {
         : stream_bytes::fragment(w, block, tile, from, lane) {
       int row = lane / 4;
       uint32_t half = (row * w.n_groups + group_of(w, block)) & 1 ? 0x3232 : 0x1010;
-      scale[0] = __byte_perm(load_shared_4(from + 1024 + 4 * row), 0, half);
-      scale[1] = __byte_perm(load_shared_4(from + 1056 + 4 * row), 0, half);
+      uint32_t words = from + 2048 + 64 * tile + 4 * row;
+      scale[0] = __byte_perm(load_shared_4(words), 0, half);
+      scale[1] = __byte_perm(load_shared_4(words + 32), 0, half);
     }
   };
 
@@ -204,14 +213,13 @@ struct stream_int8 : stream_bytes {
   }
 
   template <int n>
-  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
-                                                  float (&sums)[n][4]) {
+  static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
+                                             float (&sums)[n][4]) {
 #pragma unroll
     for (int step = 0; step < 4; step++) {
-      uint32_t a[] = {dequantized(w.low[step], 0, w.scale[0]),
-                      dequantized(w.high[step], 0, w.scale[1]),
-                      dequantized(w.low[step], 1, w.scale[0]),
-                      dequantized(w.high[step], 1, w.scale[1])};
+      uint32_t a[] = {
+          dequantized(w.low[step], 0, w.scale[0]), dequantized(w.high[step], 0, w.scale[1]),
+          dequantized(w.low[step], 1, w.scale[0]), dequantized(w.high[step], 1, w.scale[1])};
 #pragma unroll
       for (int i = 0; i < n; i++)
         multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
@@ -222,13 +230,12 @@ struct stream_int8 : stream_bytes {
 /* Int8 for activations quantized to int8: sums of products are exact. */
 struct stream_int8_int8 : stream_bytes {
   typedef int sum;
-  static constexpr int n_bytes = 1024;
+  static constexpr int n_bytes = 2048;
   static constexpr stream_input input = stream_codes;
   static constexpr bool scaled = true;
   static constexpr float unit = 1;
 
-  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
-    uint32_t from = rows + input_chunk(lane / 4, 2 * (lane % 4));
+  static __device__ __forceinline__ void inputs(uint32_t from, uint32_t (&x)[8]) {
     uint2 first = load_shared_8(from), second = load_shared_8(from ^ 16);
     x[0] = first.x;
     x[1] = first.y;
@@ -237,12 +244,11 @@ struct stream_int8_int8 : stream_bytes {
   }
 
   template <int n>
-  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
-                                                  int (&sums)[n][4]) {
+  static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
+                                             int (&sums)[n][4]) {
 #pragma unroll
     for (int step = 0; step < 2; step++) {
-      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1],
-                      w.high[2 * step + 1]};
+      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1], w.high[2 * step + 1]};
 #pragma unroll
       for (int i = 0; i < n; i++)
         multiply_s8(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
@@ -254,20 +260,28 @@ struct stream_int8_int8 : stream_bytes {
    instruction's products of f16 are exact. */
 struct stream_fp8_fp8 : stream_bytes {
   typedef float sum;
-  static constexpr int n_bytes = 1024;
+  static constexpr int n_bytes = 2048;
   static constexpr stream_input input = stream_fp8;
   static constexpr bool scaled = true;
+#if __CUDA_ARCH__ >= 890
+  static constexpr float unit = 1;
+#else
   static constexpr float unit = 256;
+#endif
 
-  /* The bits of E4M3 read as f16 without another exponent: value / 256. */
   static __device__ __forceinline__ uint32_t widened(uint32_t w, int pair) {
+#if __CUDA_ARCH__ >= 890
+    __nv_fp8x2_storage_t codes = static_cast<__nv_fp8x2_storage_t>(pair == 0 ? w : w >> 16);
+    return as_word(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3));
+#else /* the bits of E4M3 read as f16 without another exponent: value / 256 */
     uint32_t x = __byte_perm(w, 0, pair == 0 ? 0x1404 : 0x3424);
     return (x & 0x80008000) | (x >> 1 & 0x3f803f80);
+#endif
   }
 
   template <int n>
-  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
-                                                  float (&sums)[n][4]) {
+  static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
+                                             float (&sums)[n][4]) {
 #pragma unroll
     for (int step = 0; step < 4; step++) {
       uint32_t a[] = {widened(w.low[step], 0), widened(w.high[step], 0), widened(w.low[step], 1),
@@ -282,8 +296,8 @@ struct stream_fp8_fp8 : stream_bytes {
 /* Dense bf16, row-major: lane t takes inputs 8 t .. 8 t + 7 of each half. */
 struct stream_dense {
   typedef float sum;
-  static constexpr int n_bytes = 2048;
-  static constexpr bool paired = false;
+  static constexpr int n_bytes = 4096;
+  static constexpr bool is_dense = true;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
@@ -298,40 +312,48 @@ struct stream_dense {
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
-                                         bool at_second, uint32_t to) const {
-      const char *from = low + 128 * block + (at_second ? to_second : 0);
-      const char *below = from + 16ll * w.n_in;
-      copy_16(to + 16 * lane, from);
-      copy_16(to + 512 + 16 * lane, from + 64);
-      copy_16(to + 1024 + 16 * lane, below);
-      copy_16(to + 1536 + 16 * lane, below + 64);
+                                         uint32_t to) const {
+      const char *first = low + 128ll * block;
+#pragma unroll
+      for (int tile = 0; tile < 2; tile++) {
+        const char *from = tile == 0 ? first : first + to_second, *below = from + 16ll * w.n_in;
+        uint32_t at = to + 2048 * tile + 16 * lane;
+        copy_16(at, from);
+        copy_16(at + 512, from + 64);
+        copy_16(at + 1024, below);
+        copy_16(at + 1536, below + 64);
+      }
     }
   };
 
   struct fragment {
     uint32_t low[8], high[8]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, int, uint32_t from, int lane) {
-      store_four(load_shared_16(from + 16 * lane), low);
-      store_four(load_shared_16(from + 512 + 16 * lane), low + 4);
-      store_four(load_shared_16(from + 1024 + 16 * lane), high);
-      store_four(load_shared_16(from + 1536 + 16 * lane), high + 4);
+    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+                                        int lane) {
+      uint32_t at = from + 2048 * tile + 16 * lane;
+      store_four(load_shared_16(at), low);
+      store_four(load_shared_16(at + 512), low + 4);
+      store_four(load_shared_16(at + 1024), high);
+      store_four(load_shared_16(at + 1536), high + 4);
     }
   };
 
-  static __device__ __forceinline__ void inputs(uint32_t rows, int lane, uint32_t (&x)[8]) {
-    uint32_t from = rows + input_chunk(lane / 4, lane % 4);
+  static __device__ __forceinline__ uint32_t first_inputs(int lane) {
+    return input_chunk(lane / 4, lane % 4);
+  }
+
+  static __device__ __forceinline__ void inputs(uint32_t from, uint32_t (&x)[8]) {
     store_four(load_shared_16(from), x);
     store_four(load_shared_16(from ^ 64), x + 4);
   }
 
   template <int n>
-  static __device__ __forceinline__ void multiply(const fragment &w, const uint32_t (&x)[n][8],
-                                                  float (&sums)[n][4]) {
+  static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
+                                             float (&sums)[n][4]) {
 #pragma unroll
     for (int step = 0; step < 4; step++) {
-      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1],
-                      w.high[2 * step + 1]};
+      uint32_t a[] = {w.low[2 * step], w.high[2 * step], w.low[2 * step + 1], w.high[2 * step + 1]};
 #pragma unroll
       for (int i = 0; i < n; i++)
         multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
