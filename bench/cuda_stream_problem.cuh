@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random linears on a GPU, and products with them. */
+/* Random linears on a GPU, products with them, and what times them. */
 #ifndef LLQ_CUDA_STREAM_PROBLEM_CUH
 #define LLQ_CUDA_STREAM_PROBLEM_CUH
 
@@ -214,6 +214,62 @@ struct problem {
     return all;
   }
 };
+
+__global__ void __launch_bounds__(512) read_all(const uint4 *p, int64_t n, uint32_t *out) {
+  uint32_t sum = 0;
+  int64_t stride = gridDim.x * 512ll;
+  for (int64_t i = blockIdx.x * 512ll + threadIdx.x; i + 3 * stride < n; i += 4 * stride) {
+    uint4 v[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      v[k] = __ldcs(p + i + k * stride);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      sum += v[k].x ^ v[k].y ^ v[k].z ^ v[k].w;
+  }
+  if (sum == 0x12345678)
+    *out = sum;
+}
+
+/* The median of 11 replays of a graph, in microseconds. */
+template <class Work> double median_us(Work work) {
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  work();
+  CHECK(cudaStreamEndCapture(stream, &graph));
+  CHECK(cudaGraphInstantiate(&executable, graph, 0));
+  cudaEvent_t begin, end;
+  CHECK(cudaEventCreate(&begin));
+  CHECK(cudaEventCreate(&end));
+  std::vector<float> times;
+  for (int i = 0; i < 13; i++) {
+    float ms;
+    CHECK(cudaEventRecord(begin, stream));
+    CHECK(cudaGraphLaunch(executable, stream));
+    CHECK(cudaEventRecord(end, stream));
+    CHECK(cudaEventSynchronize(end));
+    CHECK(cudaEventElapsedTime(&ms, begin, end));
+    if (i >= 2)
+      times.push_back(ms);
+  }
+  std::sort(times.begin(), times.end());
+  CHECK(cudaGraphExecDestroy(executable));
+  CHECK(cudaGraphDestroy(graph));
+  CHECK(cudaEventDestroy(begin));
+  CHECK(cudaEventDestroy(end));
+  return 1000 * times[times.size() / 2];
+}
+
+double measure_bandwidth() {
+  const int64_t size = 4ll << 30;
+  void *p = random_memory(size, 1, fill_bits);
+  double us = median_us([&] {
+    read_all<<<4 * n_units, 512, 0, stream>>>(static_cast<uint4 *>(p), size / 16, nullptr);
+  });
+  CHECK(cudaFree(p));
+  return size / us * 1e-6; /* TB/s */
+}
 
 } // namespace
 

@@ -52,6 +52,21 @@ bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
 endif
 
+# A whole step of decoding, and its parts: bench/bench_cuda_step [ROWS [FORMAT]]
+EXTRA_DIST += bench/bench_cuda_step.cu
+if HAVE_CUDA
+EXTRA_PROGRAMS += bench/bench_cuda_step
+bench_bench_cuda_step_SOURCES =
+nodist_EXTRA_bench_bench_cuda_step_SOURCES = force-cxx-link.cc
+bench_bench_cuda_step_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
+bench_bench_cuda_step_LDADD = bench/bench_cuda_step.lo \
+	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
+	lib/backends/cuda/common/draw.lo lib/backends/cuda/common/inputs.lo \
+	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
+	lib/backends/cuda/sm90/attention.lo lib/backends/cuda/sm90/stream.lo \
+	-lcudart_static -lrt -lpthread -ldl
+endif
+
 # Products through cuBLASLt, and rows between products:
 # bench/bench_cuda_library [test|rows|time]; bench/cuda_peers.py for torch's
 EXTRA_DIST += bench/bench_cuda_library.cu bench/bench_cuda_sm80.cu \
