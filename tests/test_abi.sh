@@ -29,8 +29,8 @@ stub() {
     chmod -R u+w "$scratch/$name" &&
     cp "$top_builddir/include/llq/version.h" "$scratch/$name/include/llq/" &&
     sed -i "s/$2/$3/" "$header" &&
-    { [ "$2" = "$3" ] || ! cmp -s "$header" "$top_srcdir/include/llq/generator.h"
-    } || return 1
+    { [ "$2" = "$3" ] ||
+      ! cmp -s "$header" "$top_srcdir/include/llq/generator.h"; } || return 1
   shift 3
   ${CC:-cc} -g -shared -fPIC -Wl,-soname,libllq.so.0 "$@" \
     -I"$scratch/$name/include" "$scratch/stub.c" -o "$scratch/$name.so"
@@ -45,7 +45,8 @@ breaks() {
   shift
   stub "$@" || return 2
   check "$scratch/old.so" "$scratch/$1.so"
-  [ $? -eq 1 ] && grep -q "$pattern" "$scratch/out" || { cat "$scratch/out"; return 1; }
+  [ $? -eq 1 ] && grep -q "$pattern" "$scratch/out" ||
+    { cat "$scratch/out"; return 1; }
 }
 
 keeps() {
@@ -55,7 +56,8 @@ keeps() {
 
 whole_library() {
   local library=$top_builddir/.libs/libllq.so
-  check "$library" "$library" && grep -qx "ABI: nothing that breaks" "$scratch/out" &&
+  check "$library" "$library" &&
+    grep -qx "ABI: nothing that breaks" "$scratch/out" &&
     ! check "$library" "$scratch/old.so" &&
     grep -q "llq_model_open" "$scratch/out" || { cat "$scratch/out"; return 1; }
 }
@@ -63,8 +65,10 @@ whole_library() {
 field='int32_t n_sequences;'
 stub old x x || exit 1
 ok "an unchanged library passes" keeps same x x
-ok "a changed field breaks" breaks n_sequences wider "$field" 'int64_t n_sequences;'
-ok "a moved field breaks" breaks n_sequences moved "$field" "int32_t new; $field"
+ok "a changed field breaks" breaks n_sequences wider "$field" \
+  'int64_t n_sequences;'
+ok "a moved field breaks" breaks n_sequences moved "$field" \
+  "int32_t new; $field"
 ok "a function that is gone breaks" breaks llq_version gone x x \
   -Dllq_version=llq_gone
 ok "a new function does not" keeps more x x -DMORE
