@@ -139,6 +139,8 @@ int run_quantize(const struct command *command, int argc, char **argv) {
        "calibrate all layers on the original's activations"},
       {"measure", OPTION_FLAG, &request.measure, NULL,
        "print what each linear's outputs lost"},
+      {"measure-on", OPTION_TEXT, &quantizer.measure_file, "FILE",
+       "the same, on a file's tokens instead of calibration's"},
       {"compute", OPTION_TEXT, &quantizer.compute, "TYPE",
        "activations of calibration: bf16 (default) or f32"},
       {"format", OPTION_TEXT, &request.format, "F",
@@ -152,6 +154,7 @@ int run_quantize(const struct command *command, int argc, char **argv) {
     return command_misused(command, "--scheme is required");
   request.directory = operands[1];
   request.json = common.json;
+  request.measure |= quantizer.measure_file != NULL;
   quantizer.measure = request.measure;
   quantizer.directory = request.directory;
   quantizer.n_threads = common.n_threads;

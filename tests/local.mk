@@ -6,6 +6,7 @@
 # line `tests_test_<area>_LDADD = $(api_ldadd)` below.
 tests_of_internals = \
 	tests/test_backend \
+	tests/test_bad_calibration \
 	tests/test_base \
 	tests/test_calibrating \
 	tests/test_calibration \
@@ -37,6 +38,7 @@ tests_of_internals = \
 	tests/test_score \
 	tests/test_statistics \
 	tests/test_stop \
+	tests/test_spool \
 	tests/test_sweep \
 	tests/test_tasks \
 	tests/test_tensor \
@@ -89,6 +91,7 @@ script_tests = \
 	tests/oracle_forward.py \
 	tests/oracle_generator.py \
 	tests/oracle_gguf.py \
+	tests/oracle_methods.py \
 	tests/oracle_quantizer.py \
 	tests/oracle_results.py \
 	tests/oracle_statistics.py \
@@ -99,6 +102,7 @@ script_tests = \
 	tests/test_doc.sh \
 	tests/test_examples.sh \
 	tests/test_lua.sh \
+	tests/test_interrupted.py \
 	tests/test_micro.py \
 	tests/test_python.py
 TESTS += $(script_tests)
@@ -129,6 +133,11 @@ tests_test_generator_text_SOURCES = \
 	tests/test_generator_text.c $(generating)
 tests_test_forward_SOURCES = tests/test_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
+# Calibrated methods.
+calibrated = tests/support/calibrated.c tests/support/calibrated.h
+tests_test_bad_calibration_SOURCES = tests/test_bad_calibration.c $(calibrated)
+tests_test_methods_SOURCES = tests/test_methods.c $(calibrated)
+tests_test_spool_SOURCES = tests/test_spool.c $(calibrated)
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_test_save_SOURCES = tests/test_save.c \
 	tests/support/quantized.c tests/support/quantized.h

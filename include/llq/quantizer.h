@@ -55,6 +55,8 @@ typedef struct llq_quantizer_options {
                             is needed for one layer only, and the same
                             quantization, begun again, goes on where it was cut
                             off; made if absent. NULL: in memory */
+  const char *measure_file; /**< with measure: a file as of calibration, on whose
+                            tokens to measure; NULL: on calibration's own */
 } llq_quantizer_options;
 
 /** How a linear was quantized. */
@@ -64,7 +66,7 @@ typedef struct llq_quantized_linear {
   char scheme[16];     /**< "bf16" if it was left as it is */
   char method[24];     /**< "" if it was left as it is */
   double error;        /**< mean square of what its outputs lost, over 512 of the
-                            calibration's tokens; NaN if not measured */
+                            tokens measured on; NaN if not measured */
   double power;        /**< mean square of the original's outputs; NaN likewise */
   double damping;      /**< that gptq needed: more than was asked for if the
                             second moments were not positive definite */
@@ -151,7 +153,7 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 /** An llq_quantizer_options to start from: its size, and defaults. */
 #define LLQ_QUANTIZER_OPTIONS_INIT                                             \
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
-   NULL, NULL, 0, 0, NULL, 0, 0, NULL}
+   NULL, NULL, 0, 0, NULL, 0, 0, NULL, NULL}
 /** An llq_quantized_linear to start from: its size, and defaults. */
 #define LLQ_QUANTIZED_LINEAR_INIT                                              \
   {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}

@@ -96,14 +96,15 @@ static double sum_of_squares(const float *values, size_t n) {
 static void try_chunk(struct llqi_layer_job *job, struct trial *trial,
                       const struct llqi_inputs *inputs, const float *candidates,
                       float *outputs, double *lost) {
+  const struct llqi_input_sample *sample = &inputs->fitted;
   const int64_t n = inputs->n;
   for (int c = 0; c < N_CANDIDATES; c++) {
     trial->scale = candidates + c * n;
     llqi_threads_run(job->threads, 0, (uint32_t)trial->n_rows, try_row, trial);
-    llqi_matrix_apply(trial->lost, trial->n_rows, n, inputs->rows,
-                      inputs->n_rows, outputs);
+    llqi_matrix_apply(trial->lost, trial->n_rows, n, sample->rows,
+                      sample->n_rows, outputs);
     lost[c] +=
-        sum_of_squares(outputs, (size_t)(inputs->n_rows * trial->n_rows));
+        sum_of_squares(outputs, (size_t)(sample->n_rows * trial->n_rows));
   }
 }
 
@@ -140,23 +141,41 @@ static int try_linear(struct llqi_layer_job *job, int linear,
   return status;
 }
 
+/* The least loss of all linears together, among the candidates by which none
+   of them loses more than without scaling: the first. */
+static int best_of(double lost[LLQI_N_LINEARS][N_CANDIDATES]) {
+  int best = 0;
+  double least = INFINITY;
+  for (int c = 0; c < N_CANDIDATES; c++) {
+    double sum = 0;
+    int worse = 0;
+    for (int i = 0; i < LLQI_N_LINEARS; i++) {
+      sum += lost[i][c];
+      worse |= lost[i][c] > lost[i][0];
+    }
+    if (!worse && sum < least) {
+      least = sum;
+      best = c;
+    }
+  }
+  return best;
+}
+
 int llqi_awq_search(struct llqi_layer_job *job, enum llqi_input input,
                     const float *sizes, const float *w_sizes, float *scale) {
   const int64_t n = job->inputs[input].n;
-  double lost[N_CANDIDATES] = {0};
+  double lost[LLQI_N_LINEARS][N_CANDIDATES] = {{0}};
   float *candidates = llqi_array(N_CANDIDATES, (size_t)n * sizeof *candidates);
   int status = candidates != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
-  for (int c = 0; c < N_CANDIDATES && status >= 0; c++)
+  for (int c = 0; c < N_CANDIDATES && status >= 0; c++) {
     make_candidate(c, sizes, w_sizes, n, candidates + c * n);
+    status = llqi_fold_settle(job, input, candidates + c * n);
+  }
   for (int i = 0; i < LLQI_N_LINEARS && status >= 0; i++)
     if (llqi_input_of(i) == input)
-      status = try_linear(job, i, candidates, lost);
-  int best = 0;
-  for (int c = 1; c < N_CANDIDATES; c++)
-    if (lost[c] < lost[best])
-      best = c;
+      status = try_linear(job, i, candidates, lost[i]);
   if (status >= 0)
-    memcpy(scale, candidates + best * n, (size_t)n * sizeof *scale);
+    memcpy(scale, candidates + best_of(lost) * n, (size_t)n * sizeof *scale);
   llqi_free(candidates);
   return status;
 }

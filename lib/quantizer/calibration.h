@@ -14,6 +14,7 @@ struct llqi_calibration {
   int32_t *ids;
   size_t *ends; /* of sample i, in ids */
   size_t n_samples, n_ids;
+  size_t n_held_out; /* of the ids, the last: only to measure on */
   size_t ids_capacity, ends_capacity;
 };
 void llqi_calibration_free(struct llqi_calibration *set);

@@ -113,8 +113,39 @@ static int spread(struct llqi_layer_job *job, const float *scale) {
 
 /* ---- Norms ---- */
 
-/* Divides a norm by the scales, and makes these what the rounded result really
-   divides by: nothing is lost then. */
+/* Divides a norm's values by the scales, rounded to the norm's type, and makes
+   the scales what that really divides by: nothing is lost then. */
+static void divide_norm(int dtype, const float *values, size_t n, float *scale,
+                        float *folded) {
+  for (size_t i = 0; i < n; i++)
+    folded[i] = values[i] / scale[i];
+  llqi_round_f32(dtype, folded, n);
+  for (size_t i = 0; i < n; i++) {
+    scale[i] = values[i] / folded[i];
+    if (!isnormal(scale[i]) || !isfinite(folded[i])) {
+      folded[i] = values[i];
+      scale[i] = 1;
+    }
+  }
+}
+
+int llqi_fold_settle(const struct llqi_layer_job *job, enum llqi_input input,
+                     float *scale) {
+  if (input != LLQI_INPUT_QKV && input != LLQI_INPUT_GATE_UP)
+    return LLQ_OK;
+  const struct llqi_tensor *norm = input == LLQI_INPUT_QKV
+                                       ? &job->from->input_norm
+                                       : &job->from->post_attention_norm;
+  const size_t n = (size_t)norm->shape[0];
+  float *values = llqi_array(2 * n, sizeof *values);
+  if (values == NULL)
+    return LLQ_ERROR_MEMORY;
+  llqi_to_f32(norm->dtype, norm->data, n, values);
+  divide_norm(norm->dtype, values, n, scale, values + n);
+  llqi_free(values);
+  return LLQ_OK;
+}
+
 static int fold_norm(struct llqi_layer_job *job, float *scale,
                      struct llqi_tensor *norm) {
   const size_t n = (size_t)norm->shape[0];
@@ -126,16 +157,7 @@ static int fold_norm(struct llqi_layer_job *job, float *scale,
     return LLQ_ERROR_MEMORY;
   }
   llqi_to_f32(norm->dtype, norm->data, n, values);
-  for (size_t i = 0; i < n; i++)
-    folded[i] = values[i] / scale[i];
-  llqi_round_f32(norm->dtype, folded, n);
-  for (size_t i = 0; i < n; i++) {
-    scale[i] = values[i] / folded[i];
-    if (!isnormal(scale[i]) || !isfinite(folded[i])) {
-      folded[i] = values[i];
-      scale[i] = 1;
-    }
-  }
+  divide_norm(norm->dtype, values, n, scale, folded);
   llqi_from_f32(norm->dtype, folded, n, data);
   llqi_free(values);
   norm->data = data;

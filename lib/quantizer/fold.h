@@ -17,4 +17,9 @@ int llqi_fold_layer(struct llqi_layer_job *job);
 int llqi_awq_search(struct llqi_layer_job *job, enum llqi_input input,
                     const float *sizes, const float *w_sizes, float *scale);
 
+/* Makes scales those that are left once they are folded into a norm, if that is
+   what makes the input: a search then tries what it will get. */
+int llqi_fold_settle(const struct llqi_layer_job *job, enum llqi_input input,
+                     float *scale);
+
 #endif

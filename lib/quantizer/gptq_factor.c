@@ -143,7 +143,7 @@ static int factor(struct llqi_gptq *gptq, const struct llqi_inputs *inputs,
       LLQ_TRY(place_h(gptq, inputs->h, damped, again));
     else
       LLQ_TRY(llqi_op_arrange(gptq->backend, &inputs->gram, gptq->columns,
-                              1 / (float)inputs->n_seen, damped,
+                              1 / (float)inputs->n_fitted, damped,
                               &gptq->factor));
     LLQ_TRY(llqi_op_factor(gptq->backend, &gptq->factor, &definite));
     if (definite)
@@ -165,10 +165,11 @@ static int read_diagonal(const struct llqi_inputs *inputs, float *diagonal) {
   const int64_t n = inputs->n;
   if (inputs->h == NULL)
     LLQ_TRY(llqi_matrix_fetch(inputs->backend, &inputs->gram, 0, n + 1, n, 1,
-                         diagonal));
+                              diagonal));
   for (int64_t i = 0; i < n; i++)
-    diagonal[i] = inputs->h != NULL ? inputs->h[i * n + i]
-                                    : diagonal[i] * (1 / (float)inputs->n_seen);
+    diagonal[i] = inputs->h != NULL
+                      ? inputs->h[i * n + i]
+                      : diagonal[i] * (1 / (float)inputs->n_fitted);
   return LLQ_OK;
 }
 

@@ -56,17 +56,31 @@ static int open_zeros(llq_backend *backend, int64_t n_rows, int64_t n_cols,
   return upload_zeros(backend, out->data, n_bytes);
 }
 
+static int64_t rows_of_sample(const struct llqi_input_sample *sample) {
+  return sample->n_total < LLQI_INPUT_ROWS ? sample->n_total : LLQI_INPUT_ROWS;
+}
+
+static int open_sample(struct llqi_input_sample *sample, int64_t n,
+                       int64_t first, int64_t n_total) {
+  sample->first = first;
+  sample->n_total = n_total;
+  sample->rows = llqi_array((size_t)rows_of_sample(sample),
+                            (size_t)n * sizeof *sample->rows);
+  return sample->rows != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
+}
+
 int llqi_inputs_open(struct llqi_inputs *inputs, llq_backend *backend,
-                     int64_t n, int64_t n_total, enum llqi_gram gram) {
-  *inputs = (struct llqi_inputs){
-      .n = n,
-      .n_total = n_total,
-      .backend = backend,
-      .gram_stays = gram == LLQI_GRAM_STAYS && !llqi_backend_is_host(backend)};
-  const int64_t n_rows = n_total < LLQI_INPUT_ROWS ? n_total : LLQI_INPUT_ROWS;
+                     int64_t n, int64_t n_fitted, int64_t n_held_out,
+                     enum llqi_gram gram) {
+  *inputs = (struct llqi_inputs){.n = n,
+                                 .n_fitted = n_fitted,
+                                 .backend = backend,
+                                 .gram_stays = gram == LLQI_GRAM_STAYS &&
+                                               !llqi_backend_is_host(backend)};
+  LLQ_TRY(open_sample(&inputs->fitted, n, 0, n_fitted));
+  LLQ_TRY(open_sample(&inputs->held_out, n, n_fitted, n_held_out));
   inputs->mean = llqi_array(2 * (size_t)n, sizeof *inputs->mean);
-  inputs->rows = llqi_array((size_t)n_rows, (size_t)n * sizeof *inputs->rows);
-  if (inputs->mean == NULL || inputs->rows == NULL)
+  if (inputs->mean == NULL)
     return LLQ_ERROR_MEMORY;
   inputs->largest = inputs->mean + n;
   if (gram != LLQI_GRAM_NONE)
@@ -80,57 +94,61 @@ void llqi_inputs_close(struct llqi_inputs *inputs) {
       llqi_free(inputs->h);
     llqi_memory_free(inputs->backend, inputs->gram.data);
     llqi_memory_free(inputs->backend, inputs->sums.data);
-    llqi_memory_free(inputs->backend, inputs->sampled.data);
+    llqi_memory_free(inputs->backend, inputs->fitted.device.data);
+    llqi_memory_free(inputs->backend, inputs->held_out.device.data);
   }
   llqi_free(inputs->mean);
-  llqi_free(inputs->rows);
+  llqi_free(inputs->fitted.rows);
+  llqi_free(inputs->held_out.rows);
   llqi_free(inputs->staging);
   llqi_free(inputs->blocks);
   *inputs = (struct llqi_inputs){0};
 }
 
-/* The total's row that is the sample's row i. */
-static int64_t row_of_sample(const struct llqi_inputs *inputs, int64_t i) {
-  const int64_t n = inputs->n_total;
-  return n < LLQI_INPUT_ROWS ? i : n * i / LLQI_INPUT_ROWS;
+/* Which of all rows is the sample's row i. */
+static int64_t row_of_sample(const struct llqi_input_sample *sample,
+                             int64_t i) {
+  const int64_t n = sample->n_total;
+  return sample->first + (n < LLQI_INPUT_ROWS ? i : n * i / LLQI_INPUT_ROWS);
 }
 
 /* Finds the next row of the sample among those of x; 0 if it is not there. */
-static int find_row(const struct llqi_inputs *inputs, const llq_view *x,
+static int find_row(const struct llqi_inputs *inputs,
+                    const struct llqi_input_sample *sample, const llq_view *x,
                     int64_t *row) {
-  const int64_t most =
-      inputs->n_total < LLQI_INPUT_ROWS ? inputs->n_total : LLQI_INPUT_ROWS;
-  *row = row_of_sample(inputs, inputs->n_rows) - inputs->n_seen;
-  return inputs->n_rows < most && *row < x->n_rows;
+  *row = row_of_sample(sample, sample->n_rows) - inputs->n_seen;
+  return sample->n_rows < rows_of_sample(sample) && *row < x->n_rows;
 }
 
 /* Keeps those of the rows on the host that the sample has. */
-static void sample_rows(struct llqi_inputs *inputs, const llq_view *x) {
+static void sample_rows(const struct llqi_inputs *inputs,
+                        struct llqi_input_sample *sample, const llq_view *x) {
   const size_t n = (size_t)inputs->n;
-  for (int64_t row; find_row(inputs, x, &row); inputs->n_rows++)
+  for (int64_t row; find_row(inputs, sample, x, &row); sample->n_rows++)
     llqi_to_f32(x->dtype,
                 (const char *)x->data +
                     (size_t)row * n * llqi_dtype_size(x->dtype),
-                n, inputs->rows + inputs->n_rows * inputs->n);
+                n, sample->rows + sample->n_rows * inputs->n);
 }
 
 /* The same where the rows are, until llqi_inputs_finish(). */
-static int sample_there(struct llqi_inputs *inputs, const llq_view *x) {
+static int sample_there(const struct llqi_inputs *inputs,
+                        struct llqi_input_sample *sample, const llq_view *x) {
   int32_t rows[LLQI_INPUT_ROWS];
   const size_t row_bytes = (size_t)inputs->n * llqi_dtype_size(x->dtype);
-  if (inputs->sampled.data == NULL) {
-    inputs->sampled = (llq_view){NULL, LLQI_INPUT_ROWS, inputs->n, x->dtype};
-    LLQ_TRY(llqi_memory_alloc(inputs->backend, LLQI_INPUT_ROWS * row_bytes,
-                              &inputs->sampled.data));
-  }
-  const int64_t before = inputs->n_rows;
-  for (int64_t row; find_row(inputs, x, &row); inputs->n_rows++)
-    rows[inputs->n_rows - before] = (int32_t)row;
-  if (inputs->n_rows == before)
+  const int64_t before = sample->n_rows;
+  for (int64_t row; find_row(inputs, sample, x, &row); sample->n_rows++)
+    rows[sample->n_rows - before] = (int32_t)row;
+  if (sample->n_rows == before)
     return LLQ_OK;
-  llq_view out = inputs->sampled;
+  if (sample->device.data == NULL) {
+    sample->device = (llq_view){NULL, LLQI_INPUT_ROWS, inputs->n, x->dtype};
+    LLQ_TRY(llqi_memory_alloc(inputs->backend, LLQI_INPUT_ROWS * row_bytes,
+                              &sample->device.data));
+  }
+  llq_view out = sample->device;
   out.data = (char *)out.data + (size_t)before * row_bytes;
-  out.n_rows = inputs->n_rows - before;
+  out.n_rows = sample->n_rows - before;
   return llqi_op_gather(inputs->backend, x, rows, &out);
 }
 
@@ -154,10 +172,16 @@ static int bring(struct llqi_inputs *inputs, llq_backend *source,
   return llqi_memory_download(source, out->data, x->data, n_bytes);
 }
 
+/* Rows of calibration go into the sums. */
 static int add(struct llqi_inputs *inputs, const llq_view *x) {
-  LLQ_TRY(llqi_op_magnitudes(inputs->backend, x, &inputs->sums));
+  const int64_t left = inputs->n_fitted - inputs->n_seen;
+  llq_view part = *x;
+  part.n_rows = part.n_rows < left ? part.n_rows : left;
+  if (part.n_rows <= 0)
+    return LLQ_OK;
+  LLQ_TRY(llqi_op_magnitudes(inputs->backend, &part, &inputs->sums));
   return inputs->gram.data != NULL
-             ? llqi_op_gram(inputs->backend, x, &inputs->gram)
+             ? llqi_op_gram(inputs->backend, &part, &inputs->gram)
              : LLQ_OK;
 }
 
@@ -166,11 +190,13 @@ int llqi_inputs_add(struct llqi_inputs *inputs, llq_backend *source,
   llq_view on_host;
   if (inputs->backend == source && !llqi_backend_is_host(source)) {
     LLQ_TRY(add(inputs, x));
-    LLQ_TRY(sample_there(inputs, x));
+    LLQ_TRY(sample_there(inputs, &inputs->fitted, x));
+    LLQ_TRY(sample_there(inputs, &inputs->held_out, x));
   } else {
     LLQ_TRY(bring(inputs, source, x, &on_host));
     LLQ_TRY(add(inputs, &on_host));
-    sample_rows(inputs, &on_host);
+    sample_rows(inputs, &inputs->fitted, &on_host);
+    sample_rows(inputs, &inputs->held_out, &on_host);
   }
   inputs->n_seen += x->n_rows;
   return LLQ_OK;
@@ -189,16 +215,19 @@ static void mirror(float *h, int64_t n, float factor) {
         }
 }
 
-static int bring_sample(struct llqi_inputs *inputs) {
-  const size_t n = (size_t)(inputs->n_rows * inputs->n);
-  const size_t n_bytes = n * llqi_dtype_size(inputs->sampled.dtype);
+static int bring_sample(const struct llqi_inputs *inputs,
+                        struct llqi_input_sample *sample) {
+  if (sample->device.data == NULL)
+    return LLQ_OK;
+  const size_t n = (size_t)(sample->n_rows * inputs->n);
+  const size_t n_bytes = n * llqi_dtype_size(sample->device.dtype);
   void *values = llqi_alloc_aligned(n_bytes, 1);
   if (values == NULL)
     return LLQ_ERROR_MEMORY;
   int status = llqi_memory_download(inputs->backend, values,
-                                    inputs->sampled.data, n_bytes);
+                                    sample->device.data, n_bytes);
   if (status >= 0)
-    llqi_to_f32(inputs->sampled.dtype, values, n, inputs->rows);
+    llqi_to_f32(sample->device.dtype, values, n, sample->rows);
   llqi_free(values);
   return status;
 }
@@ -213,12 +242,16 @@ static int bring_gram(struct llqi_inputs *inputs) {
     LLQ_TRY(llqi_memory_download(inputs->backend, inputs->h, inputs->gram.data,
                                  n_bytes));
   }
-  mirror(inputs->h, inputs->n, 1 / (float)inputs->n_seen);
+  mirror(inputs->h, inputs->n, 1 / (float)inputs->n_fitted);
   return LLQ_OK;
 }
 
 int llqi_inputs_finish(struct llqi_inputs *inputs) {
   const int64_t n = inputs->n;
+  LLQ_TRY(bring_sample(inputs, &inputs->fitted));
+  LLQ_TRY(bring_sample(inputs, &inputs->held_out));
+  if (inputs->n_fitted == 0)
+    return LLQ_OK;
   LLQ_TRY(llqi_memory_download(inputs->backend, inputs->mean, inputs->sums.data,
                                2 * (size_t)n * sizeof *inputs->mean));
   for (int64_t i = 0; i < n; i++) {
@@ -226,10 +259,8 @@ int llqi_inputs_finish(struct llqi_inputs *inputs) {
       return llqi_fail(LLQ_ERROR_FORMAT,
                        "calibration: input %lld is NaN or infinite",
                        (long long)i);
-    inputs->mean[i] /= (float)inputs->n_seen;
+    inputs->mean[i] /= (float)inputs->n_fitted;
   }
-  if (inputs->sampled.data != NULL)
-    LLQ_TRY(bring_sample(inputs));
   return inputs->gram.data != NULL && !inputs->gram_stays ? bring_gram(inputs)
                                                           : LLQ_OK;
 }
@@ -240,12 +271,23 @@ static void divide(float *values, const float *scale, int64_t n, float by) {
     values[i] /= scale[i] * by;
 }
 
+static void fold_sample(struct llqi_input_sample *sample, int64_t n,
+                        const float *scale) {
+  for (int64_t r = 0; r < sample->n_rows; r++)
+    divide(sample->rows + r * n, scale, n, 1);
+}
+
+const struct llqi_input_sample *
+llqi_inputs_measured(const struct llqi_inputs *inputs) {
+  return inputs->held_out.n_total > 0 ? &inputs->held_out : &inputs->fitted;
+}
+
 void llqi_inputs_fold(struct llqi_inputs *inputs, const float *scale) {
   const int64_t n = inputs->n;
   divide(inputs->mean, scale, n, 1);
   divide(inputs->largest, scale, n, 1);
-  for (int64_t r = 0; r < inputs->n_rows; r++)
-    divide(inputs->rows + r * n, scale, n, 1);
+  fold_sample(&inputs->fitted, n, scale);
+  fold_sample(&inputs->held_out, n, scale);
   for (int64_t i = 0; i < n && inputs->h != NULL; i++)
     divide(inputs->h + i * n, scale, n, scale[i]);
 }

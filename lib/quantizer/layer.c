@@ -57,10 +57,12 @@ static enum llqi_gram gram_of(const struct llqi_layer_job *job,
 
 static int open_inputs(struct llqi_layer_job *job) {
   const int64_t n_total = (int64_t)job->streams->set->n_ids;
+  const int64_t n_held_out = (int64_t)job->streams->set->n_held_out;
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(llqi_inputs_open(&job->inputs[i], job->calibrator,
                              job->from->linears[llqi_input_example(i)].n_in,
-                             n_total, gram_of(job, i)));
+                             n_total - n_held_out, n_held_out,
+                             gram_of(job, i)));
   return LLQ_OK;
 }
 
@@ -144,8 +146,7 @@ static int rewrite(struct llqi_layer_job *job, int linear) {
   return LLQ_OK;
 }
 
-/* AWQ narrows the ranges of groups to what loses least of the outputs. Not of
-   q and k, whose products are what matters. */
+/* AWQ narrows the ranges of groups to what loses least of the outputs. */
 static struct llqi_observer observer_of(const struct llqi_layer_job *job,
                                         int linear, int64_t group_size) {
   const struct llqi_inputs *inputs = &job->inputs[llqi_input_of(linear)];

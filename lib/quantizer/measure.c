@@ -52,22 +52,23 @@ static void compare(const float *exact, const float *found, int64_t n_rows,
 }
 
 int llqi_measure(struct llqi_layer_job *job, int linear) {
-  const struct llqi_inputs *inputs = &job->inputs[llqi_input_of(linear)];
+  const struct llqi_input_sample *sample =
+      llqi_inputs_measured(&job->inputs[llqi_input_of(linear)]);
   const llq_weight *from = &job->from->linears[linear];
   const struct llqi_fold fold = llqi_layer_fold(job, linear);
-  const size_t n = (size_t)(inputs->n_rows * from->n_out);
+  const size_t n = (size_t)(sample->n_rows * from->n_out);
   float *w = llqi_array((size_t)from->n_out, (size_t)from->n_in * sizeof *w);
   float *exact = llqi_array(2 * n, sizeof *exact);
   int status = w != NULL && exact != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
   if (status >= 0) {
     llqi_matrix_load(from, &fold, job->threads, w);
-    llqi_matrix_apply(w, from->n_out, from->n_in, inputs->rows, inputs->n_rows,
+    llqi_matrix_apply(w, from->n_out, from->n_in, sample->rows, sample->n_rows,
                       exact);
-    status = run(job->backend, &job->to->linears[linear], inputs->rows,
-                 inputs->n_rows, exact + n);
+    status = run(job->backend, &job->to->linears[linear], sample->rows,
+                 sample->n_rows, exact + n);
   }
   if (status >= 0)
-    compare(exact, exact + n, inputs->n_rows, from->n_out, fold.out,
+    compare(exact, exact + n, sample->n_rows, from->n_out, fold.out,
             &job->outcomes[linear]);
   llqi_free(w);
   llqi_free(exact);

@@ -106,11 +106,16 @@ static int prepare(llq_quantizer *quantizer, llq_backend *backend,
   if (options->directory != NULL &&
       (quantizer->directory = llqi_strdup(options->directory)) == NULL)
     return LLQ_ERROR_MEMORY;
+  if (options->measure_file != NULL &&
+      (quantizer->measure_file = llqi_strdup(options->measure_file)) == NULL)
+    return LLQ_ERROR_MEMORY;
   quantizer->base = llq_model_retain(model);
   LLQ_TRY(choose(quantizer));
   LLQ_REQUIRE(backend != NULL || !llqi_quantizer_calibrates(quantizer),
               "llq_quantizer_open: method %s needs a backend",
               quantizer->settings.choice.method->name);
+  LLQ_REQUIRE(backend != NULL || options->measure_file == NULL,
+              "llq_quantizer_open: measure_file needs a backend");
   LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));
   LLQ_TRY(find_calibrator(quantizer, backend, options->n_threads));
   return make_result(quantizer);
@@ -261,10 +266,11 @@ int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
 void llq_quantizer_close(llq_quantizer *quantizer) {
   if (quantizer == NULL)
     return;
-  if (quantizer->directory != NULL && quantizer->result == NULL &&
+  if (quantizer->spool.directory != NULL && quantizer->result == NULL &&
       quantizer->n_done == quantizer->base->config.n_layers)
     llqi_spool_remove(&quantizer->spool, quantizer->n_done);
   llqi_free(quantizer->directory);
+  llqi_free(quantizer->measure_file);
   llqi_streams_close(&quantizer->streams);
   llqi_calibration_free(&quantizer->samples);
   llq_backend_close(quantizer->own_calibrator);

@@ -85,5 +85,7 @@ int llqi_quantizer_settings_read(const llq_quantizer_options *options,
   out->strength[LLQI_INPUT_QKV] = out->strength[LLQI_INPUT_GATE_UP] = strength;
   out->is_parallel = options->is_parallel != 0;
   out->measures = options->measure != 0;
+  LLQ_REQUIRE(options->measure_file == NULL || out->measures,
+              "measure_file: without measure");
   return LLQ_OK;
 }

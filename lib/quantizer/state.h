@@ -19,6 +19,7 @@ struct llq_quantizer {
   struct llqi_calibration samples;
   struct llqi_streams streams; /* open once there are steps */
   int is_calibrated;           /* uses the samples */
+  char *measure_file;          /* NULL: measure on calibration's tokens */
   char *directory;             /* of the spool; NULL: none */
   struct llqi_spool spool;
   int64_t n_done; /* layers */

@@ -38,6 +38,21 @@ int llqi_quantizer_calibrates(const llq_quantizer *quantizer) {
   return 0;
 }
 
+/* Adds the samples that are measured on; alone, where no method calibrates. */
+static int hold_out(llq_quantizer *quantizer, int needs) {
+  struct llqi_calibration *set = &quantizer->samples;
+  if (quantizer->measure_file == NULL)
+    return LLQ_OK;
+  if (!needs)
+    llqi_calibration_free(set);
+  const size_t n_fitted = set->n_ids;
+  LLQ_TRY(llqi_calibration_add_file(set, quantizer->base,
+                                    quantizer->measure_file,
+                                    &quantizer->settings.samples));
+  set->n_held_out = set->n_ids - n_fitted;
+  return LLQ_OK;
+}
+
 static int record_samples(llq_quantizer *quantizer) {
   char hash[LLQI_HASH_TEXT_SIZE];
   LLQ_TRY(llqi_calibration_hash(&quantizer->samples, hash));
@@ -54,13 +69,14 @@ static int describe(const llq_quantizer *quantizer, struct llqi_text *text) {
   const struct llqi_quantizer_settings *settings = &quantizer->settings;
   const struct llqi_gptq_options *gptq = &settings->gptq;
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
-  const char *samples = quantizer->result->calibration_sha256;
+  char samples[LLQI_HASH_TEXT_SIZE];
+  LLQ_TRY(llqi_calibration_hash(&quantizer->samples, samples));
   LLQ_TRY(llqi_text_printf(
-      text, "%s %s %s %d %g %lld %d %g %d %d %d", llq_version(),
-      quantizer->base->source, samples != NULL ? samples : "", (int)gptq->order,
-      gptq->damping, (long long)gptq->n_block, gptq->observer.n_steps,
-      (double)gptq->observer.step, settings->compute, settings->is_parallel,
-      settings->measures));
+      text, "%s %s %s %zu %d %g %lld %d %g %d %d %d", llq_version(),
+      quantizer->base->source, samples, quantizer->samples.n_held_out,
+      (int)gptq->order, gptq->damping, (long long)gptq->n_block,
+      gptq->observer.n_steps, (double)gptq->observer.step, settings->compute,
+      settings->is_parallel, settings->measures));
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(llqi_text_printf(text, " %g", settings->strength[i]));
   for (int64_t i = 0; i < n; i++) {
@@ -134,12 +150,13 @@ static int check_samples(const llq_quantizer *quantizer) {
 
 static int begin(llq_quantizer *quantizer) {
   const int needs = llqi_quantizer_calibrates(quantizer);
-  quantizer->is_calibrated =
-      needs || (quantizer->settings.measures && quantizer->samples.n_ids > 0);
-  if (quantizer->is_calibrated)
+  if (needs)
     LLQ_TRY(check_samples(quantizer));
   if (needs)
     LLQ_TRY(record_samples(quantizer));
+  LLQ_TRY(hold_out(quantizer, needs));
+  quantizer->is_calibrated =
+      needs || (quantizer->settings.measures && quantizer->samples.n_ids > 0);
   if (quantizer->directory != NULL)
     LLQ_TRY(open_spool(quantizer));
   if (!quantizer->is_calibrated)
