@@ -21,6 +21,7 @@ tests_of_internals = \
 	tests/test_generator_failures \
 	tests/test_generator_text \
 	tests/test_gguf \
+	tests/test_greedy \
 	tests/test_linear \
 	tests/test_memory \
 	tests/test_methods \
@@ -155,7 +156,11 @@ tests_test_linear_SOURCES = tests/test_linear.c \
 tests_test_fused_SOURCES = tests/test_fused.c \
 	tests/support/forward_run.c tests/support/forward_run.h \
 	tests/support/guarded.c tests/support/guarded.h \
+	tests/support/micro.c tests/support/micro.h \
 	tests/support/weights.c tests/support/weights.h
+tests_test_greedy_SOURCES = tests/test_greedy.c $(generating) \
+	tests/support/guarded.c tests/support/guarded.h \
+	tests/support/micro.c tests/support/micro.h
 # Runs of a model that writes text.
 evaluating = tests/support/evaluating.c tests/support/evaluating.h
 tests_test_evaluator_SOURCES = tests/test_evaluator.c $(evaluating)

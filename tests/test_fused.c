@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <llq/quantizer.h>
-
 #include "base/random.h"
 #include "base/status.h"
 #include "forward_run.h"
 #include "generator/sampling.h"
 #include "guarded.h"
+#include "micro.h"
 #include "support.h"
 #include "tensor/dtype.h"
 #include "weights.h"
@@ -334,20 +333,6 @@ END_TEST
 static const char *const schemes[] = {"bf16", "w8a8-fp", "w8a8-int",
                                       "w8a16-int", "w4a16-int"};
 #define N_SCHEMES ((int)(sizeof schemes / sizeof schemes[0]))
-
-static llq_model *quantized_micro(const char *scheme) {
-  llq_quantizer_options options = LLQ_QUANTIZER_OPTIONS_INIT;
-  llq_quantizer *quantizer;
-  llq_model *base, *model;
-  options.scheme = scheme;
-  ck_assert_llq_ok(llq_model_open(&base, "llq-micro", NULL));
-  ck_assert_llq_ok(llq_quantizer_open(&quantizer, NULL, base, &options));
-  ck_assert_llq_ok(llq_quantizer_run(quantizer));
-  ck_assert_llq_ok(llq_quantizer_take(quantizer, &model));
-  llq_quantizer_close(quantizer);
-  llq_model_close(base);
-  return model;
-}
 
 /* Logits of a prompt in chunks, then token by token. */
 static void run_model(llq_backend *backend, llq_model *model, int compute,
