@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CUDA tables' attention: held against double precision and against itself
    under every way to batch and chunk, then timed beside the bytes it reads.
-   bench_cuda_attention [quick|check|time]; quick is for compute-sanitizer */
+   bench_cuda_attention [quick|check|time|prompts]; quick is for
+   compute-sanitizer, prompts is time without decoding */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,14 +27,18 @@
 using bf16 = __nv_bfloat16;
 using attend_function = cudaError_t (*)(const cuda_launch *, const cuda_attention *);
 
+/* sm90's with each of its kernels for segments of several rows. */
+template <int kernel>
+static cudaError_t attend_with(const cuda_launch *launch, const cuda_attention *attention) {
+  return sm90_attend_with(launch, attention, kernel);
+}
+
 static const struct {
   const char *name;
   attend_function attend;
-} tables[] = {
-#ifdef BENCH_VARIANTS
-#include BENCH_VARIANTS
-#endif
-    {"sm80", sm80_attend}, {"sm90", sm90_attend}};
+} tables[] = {{"sm80", sm80_attend},
+              {"sm90 mma", attend_with<SM90_PREFILL_MMA>},
+              {"sm90 wgmma", attend_with<SM90_PREFILL_WGMMA>}};
 
 #include "bench_cuda_attention_world.h"
 
@@ -239,10 +244,6 @@ static void check_world(const world &w, const char *what) {
     for (int l : largest) {
       if (l == 1 && w.n_tokens > 3000)
         continue;
-#ifdef BENCH_VARIANTS
-      if (w.s.d != 128 && strchr(table.name, '.') != nullptr)
-        continue;
-#endif
       bf16 fill = l % 2 ? not_a_number() : __float2bfloat16(3e38f);
       cache_memory memory(w, fill);
       auto out = run_chunked(w, table.attend, memory.view(w), l, static_cast<unsigned>(l));
@@ -291,6 +292,8 @@ static void check(bool quick) {
 }
 
 #include "bench_cuda_attention_time.h"
+#include "bench_cuda_attention_ceiling.h"
+#include "bench_cuda_attention_tables.h"
 
 /* Freed memory stays at hand. */
 static void keep_memory() {
@@ -303,10 +306,12 @@ static void keep_memory() {
 int main(int argc, char **argv) {
   keep_memory();
   const char *what = argc > 1 ? argv[1] : "";
-  if (strcmp(what, "time") != 0)
+  bool only_prompts = strcmp(what, "prompts") == 0;
+  bool times = only_prompts || strcmp(what, "time") == 0;
+  if (!times)
     check(strcmp(what, "quick") == 0);
-  if (what[0] == 0 || strcmp(what, "time") == 0)
-    time_all();
+  if (what[0] == 0 || times)
+    time_all(!only_prompts);
   if (n_failures > 0)
     printf("%d FAILURES\n", n_failures);
   return n_failures > 0;

@@ -83,31 +83,3 @@ static double graph_time(attend_function attend, const timing &t, int overlaps) 
   std::sort(times.begin(), times.end());
   return times[times.size() / 2];
 }
-
-static void time_tables(const timing &t, double floor, const char *unit) {
-  printf("%4d x %5d rows from %5d, floor %6.2f us (%s):", t.n_sequences, t.n_rows, t.first_position,
-         floor, unit);
-  for (const auto &table : tables) {
-    double alone = graph_time(table.attend, t, 0), overlapped = graph_time(table.attend, t, 1);
-    printf("  %s %.2f/%.2f", table.name, alone, overlapped);
-  }
-  printf("\n");
-  fflush(stdout);
-}
-
-/* us a layer of 32 heads of q, 8 of k, head size 128: alone/overlapped. */
-static void time_all() {
-  const shape s = {128, 32, 8, 64};
-  for (int n_sequences : {1, 8, 32, 128})
-    for (int context : {128, 200, 512, 2048, 4096}) {
-      if (static_cast<int64_t>(n_sequences) * context > 128 * 2048)
-        continue;
-      double bytes = 4.0 * n_sequences * context * s.n_kv * s.d;
-      time_tables({s, n_sequences, 1, context - 1}, bytes / 4.63e6, "KV at 4.63 TB/s");
-    }
-  for (int n_rows : {256, 512, 2048}) {
-    double operations = 2.0 * n_rows * n_rows * s.d * s.n_heads;
-    time_tables({s, 1, n_rows, 0}, operations / 680e6, "680 TFLOP/s");
-  }
-  time_tables({s, 16, 128, 0}, 2.0 * 16 * 128 * 128 * s.d * s.n_heads / 680e6, "680 TFLOP/s");
-}

@@ -25,8 +25,10 @@ bench_bench_forward_SOURCES = bench/bench_forward.c \
 	tests/support/forward_run.c tests/support/forward_run.h
 bench_bench_forward_LDADD = libllqi.la
 
-# The CUDA tables' attention: bench/bench_cuda_attention [quick|check|time]
+# The CUDA tables' attention:
+# bench/bench_cuda_attention [quick|check|time|prompts]
 EXTRA_DIST += bench/bench_cuda_attention.cu \
+	bench/bench_cuda_attention_ceiling.h bench/bench_cuda_attention_tables.h \
 	bench/bench_cuda_attention_time.h bench/bench_cuda_attention_world.h
 if HAVE_CUDA
 EXTRA_PROGRAMS += bench/bench_cuda_attention
@@ -34,8 +36,9 @@ bench_bench_cuda_attention_SOURCES =
 nodist_EXTRA_bench_bench_cuda_attention_SOURCES = force-cxx-link.cc
 bench_bench_cuda_attention_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_attention_LDADD = bench/bench_cuda_attention.lo \
+	lib/backends/cuda/common/rates.lo \
 	lib/backends/cuda/sm80/attention.lo lib/backends/cuda/sm90/attention.lo \
-	-lcudart_static -lrt -lpthread -ldl
+	-lcublasLt -lcudart_static -lrt -lpthread -ldl
 endif
 
 # The CUDA kernels of few rows: bench/bench_cuda_stream [test|quick|bench]

@@ -59,6 +59,7 @@ cuda_headers = \
 	lib/backends/cuda/common/quantize.h \
 	lib/backends/cuda/common/rates.h \
 	lib/backends/cuda/common/repack.h \
+	lib/backends/cuda/common/shared.cuh \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \
 	lib/backends/cuda/common/stream_launch.cuh \
@@ -76,6 +77,8 @@ cuda_headers = \
 	lib/backends/cuda/sm90/mixed_kernel.cuh \
 	lib/backends/cuda/sm90/mixed_store.cuh \
 	lib/backends/cuda/sm90/mixed_work.cuh \
+	lib/backends/cuda/sm90/prefill.cuh \
+	lib/backends/cuda/sm90/prefill_rows.cuh \
 	lib/backends/cuda/sm90/stream.h \
 	lib/backends/cuda/sm90/tma.cuh \
 	lib/backends/cuda/sm90/wgmma.cuh

@@ -18,6 +18,7 @@
 
 #include "backends/cuda/common/attention.h"
 #include "backends/cuda/common/launch.cuh"
+#include "backends/cuda/common/shared.cuh"
 
 /* Kernels are compiled for both tables; each has its own. */
 namespace {
@@ -34,10 +35,6 @@ struct attend_arguments {
   int n_heads, group; /* heads of q; of q for one of k */
   int page_shift;
 };
-
-__device__ __forceinline__ uint32_t shared_address(const void *p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
 
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                     uint32_t b1) {

@@ -87,20 +87,20 @@ __device__ __forceinline__ bool is_infinite(uint32_t pair) {
 
 /* Whether the rows of a tile of values from `row` on have an infinity or NaN;
    the same for a warp. */
-template <int D>
+template <int D, typename layout = head_tile<D>>
 __device__ __forceinline__ bool has_infinite(const unsigned char *values, int row) {
-  constexpr int n_chunks = head_tile<D>::n_chunks;
+  constexpr int n_chunks = layout::n_chunks;
   bool found = false;
   for (int i = row * n_chunks + threadIdx.x % 32; i < tile_positions * n_chunks; i += 32) {
     uint4 x =
-        *reinterpret_cast<const uint4 *>(values + head_tile<D>::offset(i / n_chunks, i % n_chunks));
+        *reinterpret_cast<const uint4 *>(values + layout::offset(i / n_chunks, i % n_chunks));
     found |= is_infinite(x.x) || is_infinite(x.y) || is_infinite(x.z) || is_infinite(x.w);
   }
   return __any_sync(~0u, found);
 }
 
 /* As weigh, but each row anew with the positions beyond its limit zeroed. */
-template <int D, int n>
+template <int D, typename layout = head_tile<D>, int n>
 __device__ __forceinline__ void weigh_apart(float (&o)[n][4], const uint32_t (&p)[4][4],
                                             uint32_t values, int column, int limit0, int limit1) {
   int lane = threadIdx.x % 32;
@@ -113,7 +113,7 @@ __device__ __forceinline__ void weigh_apart(float (&o)[n][4], const uint32_t (&p
 #pragma unroll
       for (int k = 0; k < 2; k++) {
         uint32_t b[4];
-        load_transposed(b, values + head_tile<D>::offset(32 * k + lane, column + c));
+        load_transposed(b, values + layout::offset(32 * k + lane, column + c));
 #pragma unroll
         for (int j = 0; j < 4; j++) {
           int position = 32 * k + 8 * j + lane % 4 * 2;

@@ -42,6 +42,16 @@ size_t sm90_attend_scratch(const struct cuda_attention *attention, int n_units);
 cudaError_t sm80_attend(const struct cuda_launch *launch, const struct cuda_attention *attention);
 cudaError_t sm90_attend(const struct cuda_launch *launch, const struct cuda_attention *attention);
 
+/* sm90_attend() with a kernel of choice for segments of several rows; all give
+   the same bits. */
+enum sm90_prefill {
+  SM90_PREFILL_MMA,
+  SM90_PREFILL_WGMMA,
+  SM90_PREFILL_DEFAULT = SM90_PREFILL_WGMMA
+};
+cudaError_t sm90_attend_with(const struct cuda_launch *launch,
+                             const struct cuda_attention *attention, int kernel);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,9 +5,7 @@
 
 #include <stdint.h>
 
-__device__ __forceinline__ uint32_t shared_address(const void *p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+#include "backends/cuda/common/shared.cuh"
 
 /* Asynchronous copies from global to shared memory. */
 __device__ __forceinline__ void copy_16(uint32_t to, const void *from) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/cuda/common/attend_launch.cuh"
+#include "backends/cuda/sm90/prefill.cuh"
 
 namespace {
 
@@ -25,12 +26,23 @@ template <int D> cudaError_t attend_tokens(const cuda_launch *launch, const atte
   }
 }
 
-template <int D> cudaError_t attend(const cuda_launch *launch, const attend_arguments &a) {
+/* Head sizes that are not whole panels keep to mma. */
+template <int D>
+cudaError_t attend_chunks(const cuda_launch *launch, const attend_arguments &a, int kernel) {
+  if constexpr (D % 64 == 0) {
+    if (kernel == SM90_PREFILL_WGMMA)
+      return launch_prefill<D>(launch, a);
+  }
+  return launch_chunk<D, warp_products, 8, 2>(launch, a);
+}
+
+template <int D>
+cudaError_t attend(const cuda_launch *launch, const attend_arguments &a, int kernel) {
   const cuda_batch &batch = a.batch;
   if (batch.n_segment_rows_max > 1) {
     cudaError_t error = launch_append<D>(launch, a);
     if (error == cudaSuccess)
-      error = launch_chunk<D, warp_products, 8, 2>(launch, a);
+      error = attend_chunks<D>(launch, a, kernel);
     bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
     if (error != cudaSuccess || all_alike)
       return error;
@@ -48,16 +60,21 @@ size_t sm90_attend_scratch(const cuda_attention *, int) {
   return 0;
 }
 
-cudaError_t sm90_attend(const cuda_launch *launch, const cuda_attention *attention) {
+cudaError_t sm90_attend_with(const cuda_launch *launch, const cuda_attention *attention,
+                             int kernel) {
   attend_arguments a = arguments_of(attention);
   switch (attention->cache->head_size) {
   case 32:
-    return attend<32>(launch, a);
+    return attend<32>(launch, a, kernel);
   case 64:
-    return attend<64>(launch, a);
+    return attend<64>(launch, a, kernel);
   case 96:
-    return attend<96>(launch, a);
+    return attend<96>(launch, a, kernel);
   default:
-    return attend<128>(launch, a);
+    return attend<128>(launch, a, kernel);
   }
+}
+
+cudaError_t sm90_attend(const cuda_launch *launch, const cuda_attention *attention) {
+  return sm90_attend_with(launch, attention, SM90_PREFILL_DEFAULT);
 }
