@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products through cuBLASLt and what surrounds them, held against the plain
-   kernels and timed with cold weights: bench_cuda_library test|rows|time */
+   kernels and timed with cold weights: bench_cuda_library test|rows|time [ROWS] */
 #include <cuda_fp8.h>
 
 #include "bench/bench_cuda_support.cuh"
@@ -248,7 +248,7 @@ static void test_product(cuda_library *library, const kind &k, int64_t n_out, in
     launch.scratch_size = n_rows % 2 ? cuda_library_scratch_least(&s.product)
                                      : cuda_library_scratch(&s.product);
     expect(cuda_library_takes(library, &s.product), name, n_rows, n_out, -1);
-    if (cuda_library_product(library, &launch, &s.product) < 0)
+    if (cuda_library_product(library, &launch, &s.product, 0) < 0)
       exit(1);
     MUST(cudaDeviceSynchronize());
     std::vector<float> got = to_host(s.out, n_rows * n_cols, is_f32);
@@ -311,7 +311,7 @@ static void time_product(cuda_library *library, const kind &k, int64_t n_out, in
   MUST(cudaDeviceSynchronize());
   double us = time_graph(launch.stream, n_sets, [&](int i) {
     product.linear = &w[i];
-    if (cuda_library_product(library, &launch, &product) < 0)
+    if (cuda_library_product(library, &launch, &product, 0) < 0)
       exit(1);
   });
   printf(" %s %.1f us %.0f", label, us, 2e-6 * n_rows * n_out * n_in / us);
@@ -357,14 +357,17 @@ static void time_fp8(cuda_library *exact, cuda_library *fast_one, int64_t n_out,
   cudaFree(out);
 }
 
-static void time_products() {
+/* only: of so many rows; 0: of all. */
+static void time_products(int64_t only) {
   const int64_t shapes[][2] = {{6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}};
   cuda_library *plain, *tuned, *fast;
   cuda_library_open(&plain, &device, 0);
   cuda_library_open(&tuned, &device, CUDA_LIBRARY_TUNES);
   cuda_library_open(&fast, &device, CUDA_LIBRARY_FAST_SUMS);
   for (const auto &shape : shapes)
-    for (int64_t n_rows : {17, 32, 64, 128, 256, 1024, 4096}) {
+    for (int64_t n_rows : {17, 32, 64, 128, 256, 512, 1024, 2048, 4096}) {
+      if (only > 0 && n_rows != only)
+        continue;
       int64_t n_out = shape[0], n_in = shape[1];
       printf("%lldx%lld rows %lld:", static_cast<long long>(n_in), static_cast<long long>(n_out),
              static_cast<long long>(n_rows));
@@ -389,13 +392,20 @@ static void time_rows() {
     const char *name;
     int swiglu, y, norm, activation;
     double bytes; /* a value */
-  } cases[] = {{"norm", 0, 0, 1, 0, 4},      {"add norm", 0, 1, 1, 0, 8}, {"quantize int8", 0, 0, 0, 1, 3},
-               {"norm quantize fp8", 0, 0, 1, 2, 3}, {"swiglu", 1, 0, 0, 0, 6},
-               {"swiglu quantize fp8", 1, 0, 0, 2, 5}};
+    int any_order;
+  } cases[] = {{"norm", 0, 0, 1, 0, 4, 0},
+               {"norm, any order", 0, 0, 1, 0, 4, 1},
+               {"add norm", 0, 1, 1, 0, 8, 0},
+               {"quantize int8", 0, 0, 0, 1, 3, 0},
+               {"quantize fp8, any order", 0, 0, 0, 2, 3, 1},
+               {"norm quantize fp8", 0, 0, 1, 2, 3, 0},
+               {"norm quantize fp8, any order", 0, 0, 1, 2, 3, 1},
+               {"swiglu", 1, 0, 0, 0, 6, 0},
+               {"swiglu quantize fp8", 1, 0, 0, 2, 5, 0}};
   for (const auto &c : cases) {
-    printf("%-20s", c.name);
+    printf("%-29s", c.name);
     for (int64_t n_cols : {4096, 14336})
-      for (int64_t n_rows : {1, 32, 256, 1024, 4096}) {
+      for (int64_t n_rows : {1, 32, 256, 1024, 2048, 4096}) {
         int n_sets = n_rows < 1024 ? 16 : 4;
         int64_t n = n_rows * n_cols;
         auto *x = random_bf16(2 * n * n_sets, 1, 0, 1), *y = random_bf16(n * n_sets, 1, 0, 2);
@@ -412,6 +422,7 @@ static void time_rows() {
           rows.norm = c.norm ? norm : nullptr;
           rows.eps = 1e-5f;
           rows.activation = c.activation;
+          rows.any_order = c.any_order;
           rows.out = out + 2 * n * i;
           rows.row_scale = scales;
           rows.n_rows = n_rows;
@@ -447,7 +458,7 @@ int main(int argc, char **argv) {
   launch.scratch_size = size_t(1) << 30;
   printf("%s\n", properties.name);
   if (strcmp(mode, "time") == 0) {
-    time_products();
+    time_products(argc > 2 ? atoll(argv[2]) : 0);
     return 0;
   }
   if (strcmp(mode, "rows") == 0) {

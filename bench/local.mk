@@ -83,6 +83,7 @@ bench_bench_cuda_library_LDADD = bench/bench_cuda_library.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
 	lib/backends/cuda/common/dequantize.lo \
 	lib/backends/cuda/common/quantize.lo lib/backends/cuda/common/sums.lo \
+	lib/backends/cuda/llq_cuda_la-fastest.lo \
 	lib/backends/cuda/llq_cuda_la-library.lo \
 	lib/backends/cuda/llq_cuda_la-library_product.lo \
 	-lcudart_static -lrt -lpthread -ldl

@@ -336,14 +336,18 @@ static const char *const schemes[] = {"bf16", "w8a8-fp", "w8a8-int",
 
 /* Logits of a prompt in chunks, then token by token. */
 static void run_model(llq_backend *backend, llq_model *model, int compute,
-                      int n_chunk, float *logits) {
+                      int is_fast, int n_chunk, float *logits) {
+  const struct llqi_forward_options options = {
+      .compute = compute,
+      .n_rows_max = N_PROMPT,
+      .n_positions_max = N_PROMPT + N_TOKENS,
+      .is_fast = is_fast};
   struct forward_run run;
   int n_vocab = (int)model->config.n_vocab, at = 0;
   int32_t ids[N_PROMPT + N_TOKENS];
   for (int i = 0; i < N_PROMPT + N_TOKENS; i++)
     ids[i] = (i * 389 + 11) % n_vocab;
-  ck_assert_llq_ok(forward_run_open(&run, backend, model, compute, N_PROMPT,
-                                    N_PROMPT + N_TOKENS));
+  ck_assert_llq_ok(forward_run_open_with(&run, backend, model, &options));
   while (at < N_PROMPT + N_TOKENS) {
     int n = at < N_PROMPT ? n_chunk : 1;
     n = at < N_PROMPT && at + n > N_PROMPT ? N_PROMPT - at : n;
@@ -369,9 +373,9 @@ START_TEST(a_model_s_logits_are_the_reference_s_however_it_is_cut) {
   size_t n = (size_t)(n_rows * n_vocab);
   float *expected = malloc(n * sizeof *expected);
   float *found = malloc(n * sizeof *found), *cut = malloc(n * sizeof *cut);
-  run_model(reference, model, LLQ_F32, N_PROMPT, expected);
-  run_model(reference, model, LLQ_BF16, N_PROMPT, cut);
-  run_model(subject, model, LLQ_BF16, N_PROMPT, found);
+  run_model(reference, model, LLQ_F32, 0, N_PROMPT, expected);
+  run_model(reference, model, LLQ_BF16, 0, N_PROMPT, cut);
+  run_model(subject, model, LLQ_BF16, 0, N_PROMPT, found);
   double farthest = FARTHER * distance(expected, cut, n);
   ck_assert_msg(distance(expected, found, n) <= farthest,
                 "%s: %g from float32, expected at most %g",
@@ -379,10 +383,16 @@ START_TEST(a_model_s_logits_are_the_reference_s_however_it_is_cut) {
                 farthest);
   static const int chunks[] = {1, 7, 64, 100};
   for (int i = 0; i < 4; i++) {
-    run_model(subject, model, LLQ_BF16, chunks[i], cut);
+    run_model(subject, model, LLQ_BF16, 0, chunks[i], cut);
     ck_assert_msg(memcmp(found, cut, n * sizeof *cut) == 0,
                   "%s: chunks of %d give other logits", schemes[_i % N_SCHEMES],
                   chunks[i]);
+    run_model(subject, model, LLQ_BF16, 1, chunks[i], cut);
+    ck_assert_msg(distance(expected, cut, n) <= farthest,
+                  "%s, fast, chunks of %d: %g from float32, expected at most "
+                  "%g",
+                  schemes[_i % N_SCHEMES], chunks[i],
+                  distance(expected, cut, n), farthest);
   }
   free(expected);
   free(found);

@@ -36,19 +36,25 @@ static int open_caches(struct forward_run *run, int compute) {
   return LLQ_OK;
 }
 
-int forward_run_open(struct forward_run *run, llq_backend *backend,
-                     llq_model *model, int compute, int n_rows_max,
-                     int n_positions_max) {
+int forward_run_open_with(struct forward_run *run, llq_backend *backend,
+                          llq_model *model,
+                          const struct llqi_forward_options *options) {
   memset(run, 0, sizeof *run);
   run->backend = backend;
   run->model = model;
-  run->n_pages = (n_positions_max + PAGE_SIZE - 1) / PAGE_SIZE;
-  LLQ_TRY(open_caches(run, compute));
+  run->n_pages = (options->n_positions_max + PAGE_SIZE - 1) / PAGE_SIZE;
+  LLQ_TRY(open_caches(run, options->compute));
+  return llqi_forward_open(&run->forward, backend, model, options);
+}
+
+int forward_run_open(struct forward_run *run, llq_backend *backend,
+                     llq_model *model, int compute, int n_rows_max,
+                     int n_positions_max) {
   const struct llqi_forward_options options = {
       .compute = compute,
       .n_rows_max = n_rows_max,
       .n_positions_max = n_positions_max};
-  return llqi_forward_open(&run->forward, backend, model, &options);
+  return forward_run_open_with(run, backend, model, &options);
 }
 
 void forward_run_close(struct forward_run *run) {

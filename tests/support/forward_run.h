@@ -19,6 +19,9 @@ struct forward_run {
 int forward_run_open(struct forward_run *run, llq_backend *backend,
                      llq_model *model, int compute, int n_rows_max,
                      int n_positions_max);
+int forward_run_open_with(struct forward_run *run, llq_backend *backend,
+                          llq_model *model,
+                          const struct llqi_forward_options *options);
 void forward_run_close(struct forward_run *run);
 
 /* Runs n tokens at positions first .. first + n - 1, and gives the logits of

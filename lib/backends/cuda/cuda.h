@@ -14,6 +14,12 @@ struct cuda_buffer {
   size_t size;
 };
 
+/* Where SwiGLU of device->gates is to go, if it is ever needed (gates.c). */
+struct cuda_left {
+  void *out; /* bf16 [n_rows, n_cols]; NULL: nothing is left */
+  int64_t n_rows, n_cols;
+};
+
 /* A device that a backend was opened on. */
 struct cuda_device {
   int index;
@@ -22,8 +28,10 @@ struct cuda_device {
   cudaStream_t stream;
 
   /* Working memory of one operation: its kernel's own, inputs made for the
-     kernel, and inputs in another order. */
-  struct cuda_buffer scratch, inputs, ordered;
+     kernel, and inputs in another order; and what one operation leaves to the
+     next. */
+  struct cuda_buffer scratch, inputs, ordered, gates;
+  struct cuda_left left;
   unsigned n_moves; /* of those; what was recorded before one is void */
 
   /* The description of an unfused operation's batch in device memory. */
@@ -98,6 +106,20 @@ int cuda_tiled_place(struct cuda_device *device, struct cuda_linear *linear,
    llq_fused_plan. */
 int cuda_product_run(struct cuda_device *device, const struct cuda_product *product, int is_fast);
 
+/* The same by cuBLASLt. of_gates: x is gate | up, [n_rows, 2 n_in], and the
+   product is of silu(gate) * up. */
+int cuda_library_run(struct cuda_device *device, const struct cuda_product *product, int of_gates);
+
+/* Are there enough rows for kernels of many? */
+int cuda_product_is_many(const struct cuda_product *product);
+
+/* Products whose SwiGLU is left to the next operation: runs one, runs the next
+   from what was left, or does what was left. Every operation of a step begins
+   with one of these. */
+int cuda_gates_leave(struct cuda_device *device, const struct cuda_product *product, int *is_left);
+int cuda_gates_take(struct cuda_device *device, const struct cuda_product *product, int *is_taken);
+int cuda_gates_finish(struct cuda_device *device);
+
 /* How the device's kernels are launched, with `scratch_size` bytes of scratch.
    Fails while a step is recorded that needs more than any before it. */
 int cuda_launch_on(struct cuda_device *device, size_t scratch_size, struct cuda_launch *launch);
@@ -105,6 +127,7 @@ int cuda_launch_on(struct cuda_device *device, size_t scratch_size, struct cuda_
 /* Memory for inputs that are made for a kernel, with the same limit. */
 int cuda_inputs_on(struct cuda_device *device, size_t size, void **memory);
 int cuda_ordered_on(struct cuda_device *device, size_t size, void **memory);
+int cuda_gates_on(struct cuda_device *device, size_t size, void **memory);
 
 /* Copies a batch's rows and pages to the device, for unfused operations. */
 int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch, struct cuda_batch *out);

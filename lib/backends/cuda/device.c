@@ -76,6 +76,7 @@ static void close_device(void *self) {
   cudaFree(device->scratch.memory);
   cudaFree(device->inputs.memory);
   cudaFree(device->ordered.memory);
+  cudaFree(device->gates.memory);
   cuda_staging_close(device->staging);
   cuda_profile_close(device->profile);
   cuda_library_close(device->library);

@@ -8,10 +8,18 @@
 #include "backends/cuda/common/inputs.h"
 #include "backends/cuda/cuda.h"
 
+/* Begins an operation that takes nothing left by the one before. */
+static int begin(struct cuda_device *device, const char *name) {
+  int status = cuda_gates_finish(device);
+  return status < 0 ? status : cuda_begin(device, name);
+}
+
 static int pick(struct cuda_device *device, const llq_view *table, const int32_t *ids,
                 llq_view *out) {
   struct cuda_launch launch;
-  int status = cuda_launch_on(device, 0, &launch);
+  int status = cuda_gates_finish(device);
+  if (status >= 0)
+    status = cuda_launch_on(device, 0, &launch);
   if (status < 0)
     return status;
   if (common_pick_takes(table->data, table->dtype, out->n_cols, out->data, out->dtype))
@@ -25,6 +33,14 @@ static int pick(struct cuda_device *device, const llq_view *table, const int32_t
 static int embed(void *self, const llq_view *table, llq_view *out) {
   struct cuda_device *device = self;
   return pick(device, table, cuda_plan_step(device->plan)->ids, out);
+}
+
+static int run(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
+  int is_done = 0;
+  int status = is_fast ? cuda_gates_take(device, product, &is_done) : cuda_gates_finish(device);
+  if (status >= 0 && !is_done && is_fast)
+    status = cuda_gates_leave(device, product, &is_done);
+  return status < 0 || is_done ? status : cuda_product_run(device, product, is_fast);
 }
 
 static int linear(void *self, const llq_linear_call *call) {
@@ -45,7 +61,7 @@ static int linear(void *self, const llq_linear_call *call) {
            call->swiglu ? ", swiglu" : "", call->adds ? ", add" : "", (long long)product.n_rows);
   int status = cuda_begin(device, name);
   if (status >= 0)
-    status = cuda_product_run(device, &product, is_fast);
+    status = run(device, &product, is_fast && cuda_product_is_many(&product));
   return cuda_end(device, status);
 }
 
@@ -97,7 +113,7 @@ static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_
                                            .cos_sin = cos_sin->data,
                                            .scale = scale,
                                            .out = out->data};
-  int status = cuda_begin(device, "rope, append, attention");
+  int status = begin(device, "rope, append, attention");
   if (status >= 0 && attend_takes(device, &attention))
     status = attend_fast(device, &attention);
   else if (status >= 0)
@@ -124,7 +140,7 @@ static int draw_rows(struct cuda_device *device, const llq_view *logits) {
 }
 
 static int draw(void *self, const llq_view *logits) {
-  int status = cuda_begin(self, "draw");
+  int status = begin(self, "draw");
   if (status >= 0)
     status = draw_rows(self, logits);
   return cuda_end(self, status);

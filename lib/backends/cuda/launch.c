@@ -46,3 +46,7 @@ int cuda_inputs_on(struct cuda_device *device, size_t size, void **memory) {
 int cuda_ordered_on(struct cuda_device *device, size_t size, void **memory) {
   return make_room(device, &device->ordered, size, memory);
 }
+
+int cuda_gates_on(struct cuda_device *device, size_t size, void **memory) {
+  return make_room(device, &device->gates, size, memory);
+}

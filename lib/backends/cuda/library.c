@@ -254,58 +254,37 @@ static int run(struct cuda_library *library, const struct plan *plan,
   static const float one = 1, zero = 0;
   static const int32_t int_one = 1, int_zero = 0;
   int is_int = types[matmul->type].scalar == CUDA_R_32I;
-  LIBRARY_TRY(library, Matmul, library->handle, plan->operation,
-              is_int ? (const void *)&int_one : &one, matmul->w, plan->w,
-              matmul->x, plan->x, is_int ? (const void *)&int_zero : &zero,
-              matmul->out, plan->out, matmul->out, plan->out, algorithm,
-              library->workspace, WORKSPACE_SIZE, stream);
+  const void *factor = is_int ? (const void *)&int_one : &one;
+  const void *none = is_int ? (const void *)&int_zero : &zero;
+  const void *residual = matmul->residual;
+  LIBRARY_TRY(library, Matmul, library->handle, plan->operation, factor,
+              matmul->w, plan->w, matmul->x, plan->x,
+              residual != NULL ? factor : none,
+              residual != NULL ? residual : matmul->out, plan->out,
+              matmul->out, plan->out, algorithm, library->workspace,
+              WORKSPACE_SIZE, stream);
   return LLQ_OK;
 }
 
-/* Microseconds of one run, the shortest of some; less than 0: it failed. */
-static float time_of(struct cuda_library *library, const struct plan *plan,
-                     const cublasLtMatmulAlgo_t *algorithm, cudaStream_t stream,
-                     const struct cuda_matmul *matmul, cudaEvent_t events[2]) {
-  float best = -1;
-  for (int i = 0; i < 4; i++) {
-    float ms = 0;
-    if (cudaEventRecord(events[0], stream) != cudaSuccess ||
-        run(library, plan, algorithm, stream, matmul) < 0 ||
-        cudaEventRecord(events[1], stream) != cudaSuccess ||
-        cudaEventSynchronize(events[1]) != cudaSuccess ||
-        cudaEventElapsedTime(&ms, events[0], events[1]) != cudaSuccess)
-      return -1;
-    if (i > 0 && (best < 0 || ms < best))
-      best = ms;
-  }
-  return best;
+/* What cuBLASLt proposes for a product. */
+struct trial {
+  struct cuda_library *library;
+  const struct plan *plan;
+  const struct cuda_matmul *matmul;
+  cudaStream_t stream;
+  cublasLtMatmulHeuristicResult_t candidates[N_CANDIDATES];
+};
+
+static int run_candidate(void *memory, int i) {
+  struct trial *t = memory;
+  return run(t->library, t->plan, &t->candidates[i].algo, t->stream, t->matmul);
 }
 
-static int fastest(struct cuda_library *library, const struct plan *plan,
-                   const cublasLtMatmulHeuristicResult_t *candidates, int n,
-                   cudaStream_t stream, const struct cuda_matmul *matmul) {
-  cudaEvent_t events[2] = {NULL, NULL};
-  int best = 0;
-  float best_time = -1;
-  if (cudaEventCreate(&events[0]) == cudaSuccess &&
-      cudaEventCreate(&events[1]) == cudaSuccess)
-    for (int i = 0; i < n; i++) {
-      float time = time_of(library, plan, &candidates[i].algo, stream, matmul,
-                           events);
-      if (time >= 0 && (best_time < 0 || time < best_time)) {
-        best_time = time;
-        best = i;
-      }
-    }
-  for (int i = 0; i < 2; i++)
-    if (events[i] != NULL)
-      cudaEventDestroy(events[i]);
-  return best;
-}
-
-static int may_tune(const struct cuda_library *library, cudaStream_t stream) {
+/* A residual may lie where the output goes: to run again would add it again. */
+static int may_tune(const struct cuda_library *library, cudaStream_t stream,
+                    const struct cuda_matmul *matmul) {
   enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusActive;
-  return (library->flags & CUDA_LIBRARY_TUNES) &&
+  return (library->flags & CUDA_LIBRARY_TUNES) && matmul->residual == NULL &&
          cudaStreamIsCapturing(stream, &status) == cudaSuccess &&
          status == cudaStreamCaptureStatusNone;
 }
@@ -323,17 +302,18 @@ static int propose(struct cuda_library *library, struct plan *plan,
 static int choose(struct cuda_library *library, struct plan *plan,
                   cudaStream_t stream, const struct cuda_matmul *matmul,
                   int may_run) {
-  cublasLtMatmulHeuristicResult_t candidates[N_CANDIDATES];
+  struct trial trial = {.library = library,
+                        .plan = plan,
+                        .matmul = matmul,
+                        .stream = stream};
   CUDA_PASS(set_scales(library, plan, matmul));
-  int n = propose(library, plan, candidates, may_run ? N_CANDIDATES : 1);
+  int n = propose(library, plan, trial.candidates, may_run ? N_CANDIDATES : 1);
+  int best = may_run && n > 1 ? cuda_fastest(stream, n, run_candidate, &trial)
+                              : 0;
   plan->exists = n > 0;
   plan->is_tuned = may_run;
   if (n > 0)
-    plan->algorithm =
-        candidates[may_run && n > 1 ? fastest(library, plan, candidates, n,
-                                              stream, matmul)
-                                    : 0]
-            .algo;
+    plan->algorithm = trial.candidates[best].algo;
   return LLQ_OK;
 }
 
@@ -395,7 +375,8 @@ int cuda_library_matmul(struct cuda_library *library, cudaStream_t stream,
   struct plan *plan;
   if (!is_open(library))
     return cuda_error(LLQ_ERROR_UNSUPPORTED, "cuda: no " SONAME);
-  CUDA_PASS(plan_for(library, stream, matmul, may_tune(library, stream), &plan));
+  CUDA_PASS(plan_for(library, stream, matmul,
+                     may_tune(library, stream, matmul), &plan));
   if (!plan->exists)
     return library_fail(library, CUBLAS_STATUS_NOT_SUPPORTED,
                         "MatmulAlgoGetHeuristic");

@@ -45,10 +45,13 @@ size_t cuda_library_scratch_least(const struct cuda_product *product);
 
 /* The whole of a product: norm, quantization, product, SwiGLU or residual. May
    be captured, once the same product was done outside of a capture. Rows do not
-   influence each other, but their number influences the order of sums. */
+   influence each other, but their number influences the order of sums. Where
+   cuBLASLt itself adds the residual, the product is not rounded before.
+   of_gates: only of a linear that takes codes, without norm; see
+   cuda_library_run(). */
 int cuda_library_product(struct cuda_library *library,
                          const struct cuda_launch *launch,
-                         const struct cuda_product *product);
+                         const struct cuda_product *product, int of_gates);
 
 const struct cuda_device *
 cuda_library_device(const struct cuda_library *library);
@@ -68,8 +71,14 @@ struct cuda_matmul {
   int64_t out_stride;  /* elements from a row of out to the next */
   const void *w, *x;   /* [n_out, n_in], [n_rows, n_in] */
   const float *scale, *row_scale; /* CUDA_LIBRARY_FP8 */
+  const void *residual; /* as out, to which it is added; may be out; NULL */
   void *out;
 };
+
+/* Which of n ways is the fastest in a stream that is not captured, each run a
+   few times; 0 if no time can be taken. */
+typedef int cuda_run_fn(void *context, int i);
+int cuda_fastest(cudaStream_t stream, int n, cuda_run_fn *run, void *context);
 
 /* 1 if cuBLASLt has an algorithm for it. */
 int cuda_library_has(struct cuda_library *library,

@@ -39,16 +39,12 @@ struct call {
   const struct cuda_device *device;
   const struct cuda_launch *launch;
   const struct cuda_product *product;
-  int is_quantized;
+  int is_quantized, of_gates;
   void *x;          /* the rows that the product takes */
   float *row_scale; /* of them, if quantized */
   float *scale;     /* of outputs, as floats */
-  void *y;          /* the product before SwiGLU or the residual */
+  void *y;          /* the product before SwiGLU */
 };
-
-static int needs_y(const struct cuda_product *product) {
-  return product->swiglu || product->residual != NULL;
-}
 
 static int is_int8(const struct cuda_product *product) {
   return product->linear->activation == LLQ_ACTIVATION_INT8;
@@ -74,7 +70,7 @@ static void place(struct call *call, struct scratch *scratch) {
                   ? take(scratch, product->n_rows * linear->n_in * 2)
                   : (void *)(uintptr_t)product->x;
   }
-  call->y = needs_y(product) && !is_int8(product)
+  call->y = product->swiglu && !is_int8(product)
                 ? take(scratch, product->n_rows * linear->n_out * 2)
                 : product->out;
 }
@@ -133,11 +129,13 @@ static int prepare(const struct call *call) {
   const struct cuda_linear *linear = product->linear;
   const struct cuda_rows rows = {
       .x = product->x,
+      .swiglu = call->of_gates,
       .norm = product->norm,
       .eps = product->eps,
       .activation = linear->activation,
       .out = call->x,
       .row_scale = call->row_scale,
+      .any_order = 1,
       .n_rows = product->n_rows,
       .n_cols = linear->n_in,
   };
@@ -155,14 +153,13 @@ static int prepare(const struct call *call) {
 static int finish(const struct call *call) {
   const struct cuda_product *product = call->product;
   const struct cuda_rows rows = {
-      .x = product->swiglu ? call->y : product->residual,
-      .y = product->swiglu ? product->residual : call->y,
-      .swiglu = product->swiglu,
+      .x = call->y,
+      .swiglu = 1,
       .out = product->out,
       .n_rows = product->n_rows,
-      .n_cols = product->linear->n_out / (product->swiglu ? 2 : 1),
+      .n_cols = product->linear->n_out / 2,
   };
-  if (!needs_y(product))
+  if (!product->swiglu)
     return LLQ_OK;
   return check(call, common_rows(call->launch, &rows), "common_rows");
 }
@@ -181,6 +178,7 @@ static struct cuda_matmul matmul_of(const struct call *call) {
       .x = call->x,
       .scale = call->scale,
       .row_scale = call->row_scale,
+      .residual = call->product->residual,
       .out = call->y,
   };
 }
@@ -197,6 +195,7 @@ static int multiply_codes(const struct call *call, enum cuda_library_type type,
     matmul.type = type;
     matmul.n_rows = smaller(n_rows_a_time, product->n_rows - r);
     matmul.x = (const char *)call->x + r * linear->n_in;
+    matmul.residual = NULL;
     matmul.out = sums;
     const struct cuda_sums end = {
         .sums = sums,
@@ -227,9 +226,11 @@ static int multiply_dequantized(const struct call *call, char *weights,
   for (int64_t o = 0; o < linear->n_out; o += n_outs_a_time) {
     struct cuda_matmul matmul = matmul_of(call);
     matmul.n_out = smaller(n_outs_a_time, linear->n_out - o);
+    int64_t at = o * (matmul.type == CUDA_LIBRARY_BF16_TO_F32 ? 4 : 2);
     matmul.w = weights;
-    matmul.out = (char *)call->y +
-                 o * (matmul.type == CUDA_LIBRARY_BF16_TO_F32 ? 4 : 2);
+    matmul.out = (char *)call->y + at;
+    if (matmul.residual != NULL)
+      matmul.residual = (const char *)matmul.residual + at;
     CUDA_PASS(check(call,
               common_dequantize(call->launch, linear, o, matmul.n_out, weights),
               "common_dequantize"));
@@ -240,12 +241,13 @@ static int multiply_dequantized(const struct call *call, char *weights,
 
 int cuda_library_product(struct cuda_library *library,
                          const struct cuda_launch *launch,
-                         const struct cuda_product *product) {
+                         const struct cuda_product *product, int of_gates) {
   struct scratch scratch = {.memory = launch->scratch};
   struct call call = {.library = library,
                       .device = cuda_library_device(library),
                       .launch = launch,
-                      .product = product};
+                      .product = product,
+                      .of_gates = of_gates};
   if (launch->scratch_size < cuda_library_scratch_least(product))
     return cuda_error(LLQ_ERROR_INTERNAL, "cuda: too little scratch memory");
   place(&call, &scratch);
@@ -278,7 +280,7 @@ static int takes_shape(const struct cuda_product *product) {
   const struct cuda_linear *linear = product->linear;
   return linear->n_in % 16 == 0 && linear->n_out % 16 == 0 &&
          linear->n_in <= 65536 && linear->n_out <= INT32_MAX &&
-         (!needs_y(product) || linear->n_out <= 65536) &&
+         (!product->swiglu || linear->n_out <= 65536) &&
          is_aligned(product->x) && is_aligned(product->norm) &&
          is_aligned(product->residual) && is_aligned(product->out) &&
          is_aligned(linear->data) && product->n_rows <= INT32_MAX;

@@ -2,6 +2,7 @@
 /* Weights on the device, in the layout of the checkpoint. */
 #include <stdlib.h>
 
+#include "backends/cuda/common/quantize.h"
 #include "backends/cuda/cuda.h"
 
 static size_t element_size(int dtype) {
@@ -26,6 +27,7 @@ void cuda_linear_free(void *self, void *memory) {
     return;
   cuda_arena_give(self, linear->data);
   cuda_arena_give(self, linear->scale);
+  cuda_arena_give(self, linear->scale_f32);
   cuda_arena_give(self, linear->zero);
   cuda_arena_give(self, linear->group_index);
   cuda_arena_give(self, linear->order);
@@ -97,6 +99,23 @@ static int place_all(struct cuda_device *device, const llq_weight *const *weight
   return status;
 }
 
+/* Scales as floats, which cuBLASLt and the ends of products of codes take. */
+static int convert_scales(struct cuda_device *device, struct cuda_linear *linear) {
+  if (linear->activation == LLQ_ACTIVATION_NONE || linear->n_groups != 1)
+    return LLQ_OK;
+  struct cuda_launch launch;
+  void *floats;
+  int status = cuda_arena_take(device, (size_t)linear->n_out * sizeof(float), &floats);
+  if (status < 0)
+    return status;
+  linear->scale_f32 = floats;
+  status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, common_to_floats(&launch, linear->scale, linear->dtype, linear->n_out, floats));
+  return LLQ_OK;
+}
+
 static int join(struct cuda_device *device, const llq_weight *const *weights, int n, int compute,
                 void **out) {
   const llq_weight *weight = weights[0];
@@ -114,6 +133,8 @@ static int join(struct cuda_device *device, const llq_weight *const *weights, in
   int is_tiled = compute == LLQ_BF16 && cuda_tiled_takes(linear, weight);
   int status = is_tiled ? cuda_tiled_place(device, linear, weights, n)
                         : place_all(device, weights, n, linear);
+  if (status >= 0)
+    status = convert_scales(device, linear);
   if (status < 0) {
     cuda_linear_free(device, linear);
     return status;

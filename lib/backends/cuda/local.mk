@@ -21,7 +21,9 @@ cuda_sources = \
 	lib/backends/cuda/common/repack.cu \
 	lib/backends/cuda/common/sums.cu \
 	lib/backends/cuda/device.c \
+	lib/backends/cuda/fastest.c \
 	lib/backends/cuda/fused.c \
+	lib/backends/cuda/gates.c \
 	lib/backends/cuda/launch.c \
 	lib/backends/cuda/library.c \
 	lib/backends/cuda/library_product.c \

@@ -305,10 +305,13 @@ static int give_draws(struct cuda_plan *plan, llq_draw *draws) {
 int cuda_plan_end(void *self, llq_draw *draws, int failed) {
   struct cuda_device *device = self;
   struct cuda_plan *plan = device->plan;
-  int status = LLQ_OK;
+  int status = failed ? (int)LLQ_OK : cuda_gates_finish(device);
   device->plan = NULL;
-  if (plan->mode == RECORDING)
-    status = end_recording(plan, failed);
+  device->left = (struct cuda_left){0};
+  if (plan->mode == RECORDING) {
+    int ended = end_recording(plan, failed || status < 0);
+    status = status < 0 ? status : ended;
+  }
   if (status < 0 || failed)
     return status;
   if (plan->mode != DIRECT) {

@@ -22,12 +22,14 @@ static size_t bf16_size(int64_t n_rows, int64_t n_cols) {
   return (size + 255) / 256 * 256;
 }
 
-/* x normalized into `out`. */
-static int normalize(struct cuda_device *device, const struct cuda_product *product, void *out) {
+/* x normalized into `out`; any_order: as in struct cuda_rows. */
+static int normalize(struct cuda_device *device, const struct cuda_product *product, int any_order,
+                     void *out) {
   const struct cuda_rows rows = {.x = product->x,
                                  .norm = product->norm,
                                  .eps = product->eps,
                                  .out = out,
+                                 .any_order = any_order,
                                  .n_rows = product->n_rows,
                                  .n_cols = product->linear->n_in};
   struct cuda_launch launch;
@@ -64,7 +66,7 @@ static int run_plainly(struct cuda_device *device, const struct cuda_product *pr
   char *inputs;
   int status = cuda_inputs_on(device, x_size + y_size, (void **)&inputs);
   if (status >= 0 && product->norm != NULL)
-    status = normalize(device, product, inputs);
+    status = normalize(device, product, 0, inputs);
   if (status < 0)
     return status;
   return run_plain_product(device, product, product->norm != NULL ? inputs : product->x,
@@ -89,7 +91,7 @@ static int run_stream(struct cuda_device *device, const struct cuda_product *pro
 
 /* Rows from which on kernels for many are faster, on an H200 (see
    doc/performance.md). */
-static int is_many(const struct cuda_product *product) {
+int cuda_product_is_many(const struct cuda_product *product) {
   int is_int8 = product->linear->format == LLQ_WEIGHT_INT8 &&
                 product->linear->activation == LLQ_ACTIVATION_NONE;
   return product->n_rows > (is_int8 ? 32 : 16);
@@ -117,7 +119,7 @@ static int run_mixed(struct cuda_device *device, const struct cuda_product *prod
   if (product->norm != NULL) {
     status = cuda_inputs_on(device, bf16_size(product->n_rows, product->linear->n_in), &inputs);
     if (status >= 0)
-      status = normalize(device, product, inputs);
+      status = normalize(device, product, 1, inputs);
     x = inputs;
   }
   if (status < 0)
@@ -133,10 +135,10 @@ static int run_mixed(struct cuda_device *device, const struct cuda_product *prod
   return LLQ_OK;
 }
 
-static int run_library(struct cuda_device *device, const struct cuda_product *product) {
+int cuda_library_run(struct cuda_device *device, const struct cuda_product *product, int of_gates) {
   struct cuda_launch launch;
   int status = cuda_launch_on(device, cuda_library_scratch(product), &launch);
-  return status < 0 ? status : cuda_library_product(device->library, &launch, product);
+  return status < 0 ? status : cuda_library_product(device->library, &launch, product, of_gates);
 }
 
 /* With activation order the kernels see inputs in the weight's order. */
@@ -150,7 +152,7 @@ static int run_ordered(struct cuda_device *device, const struct cuda_product *pr
   char *inputs;
   int status = cuda_ordered_on(device, 2 * size, (void **)&inputs);
   if (status >= 0 && product->norm != NULL)
-    status = normalize(device, product, inputs + size);
+    status = normalize(device, product, is_fast, inputs + size);
   if (status < 0)
     return status;
   CUDA_TRY(device,
@@ -168,11 +170,11 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
     return LLQ_OK;
   if (product->linear->order != NULL)
     return run_ordered(device, product, is_fast);
-  if (is_fast && is_many(product)) {
+  if (is_fast && cuda_product_is_many(product)) {
     if (mixed_takes(device, product))
       return run_mixed(device, product);
     if (cuda_library_takes(device->library, product))
-      return run_library(device, product);
+      return cuda_library_run(device, product, 0);
   }
   if (stream_takes(device, product))
     return run_stream(device, product);

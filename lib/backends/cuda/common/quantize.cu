@@ -217,6 +217,10 @@ static cudaError_t launch_rows(const cuda_launch *launch, const cuda_rows *rows)
 
 cudaError_t common_rows(const cuda_launch *launch, const cuda_rows *rows) {
   int64_t n = (rows->n_cols / vector_size + threads_aimed_at - 1) / threads_aimed_at;
+  /* Many rows fill the device with fewer threads each, which load more at once. */
+  bool is_many = rows->n_rows >= 8 * static_cast<int64_t>(launch->n_units);
+  if (rows->any_order && is_many && n < 4 && rows->n_cols >= 1024)
+    n = 4;
   if (rows->n_rows == 0)
     return cudaSuccess;
   return n <= 1   ? launch_rows<1>(launch, rows)

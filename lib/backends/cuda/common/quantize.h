@@ -2,7 +2,7 @@
 /* What happens to rows between two products: a residual added or SwiGLU, RMS
    norm, quantization; and what happens to the sums of a quantized product. Each
    value is rounded to bf16 where the unfused operations round it. A row's result
-   does not depend on the other rows. */
+   does not depend on the other rows, nor, without any_order, on their number. */
 #ifndef LLQ_CUDA_COMMON_QUANTIZE_H
 #define LLQ_CUDA_COMMON_QUANTIZE_H
 
@@ -26,6 +26,7 @@ struct cuda_rows {
   void *out;            /* [n_rows, n_cols]: v, or its codes, a byte each; may be
                            x without swiglu. NULL: nowhere */
   float *row_scale;     /* [n_rows]: scales of the codes */
+  int any_order;        /* 1: the order of a norm's sum may depend on n_rows */
   int codes_as_bf16;    /* 1: codes go to out as bf16 values, which hold them
                            exactly, for products that take no others */
   int64_t n_rows, n_cols;
