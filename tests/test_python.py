@@ -11,7 +11,7 @@ import tempfile
 
 import oracle
 
-for package in ("cffi", "numpy", "setuptools"):
+for package in ("cffi", "numpy", "setuptools", "pip"):
     oracle.need(package)
 pytest = oracle.need("pytest")
 if os.environ.get("LLQ_SANITIZERS") == "yes":
@@ -54,7 +54,8 @@ def install(scratch):
         os.chmod(folder, 0o755)
     environment = dict(os.environ,
                        PKG_CONFIG_PATH=os.path.join(BUILD, "packaging"))
-    environment.pop("PYTHONPATH", None)
+    for name in ("LLQ_RUN_PATH", "PYTHONPATH"):
+        environment.pop(name, None)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--no-build-isolation",
          "--no-deps", "--no-index", "--target", target, source],
