@@ -93,8 +93,9 @@ inline size_t stream_prepared_size(int64_t n_rows, int64_t n_in) {
   return static_cast<size_t>(n_rows) * (2 * static_cast<size_t>(n_in) + sizeof(float));
 }
 
-/* x streams where it is large and is then read no more than twice. It is prepared
-   by a launch of its own where it streams, or where that takes long. */
+/* x streams where it is large, or all rows would not fit, and is then read no more
+   than twice. It is prepared by a launch of its own where it streams, or where
+   that takes long. */
 template <class Table, class Format>
 stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scratch_size) {
   int64_t n_in = product.linear->n_in, n_pairs = product.linear->n_out / tile_outputs / 2;
@@ -111,10 +112,10 @@ stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scra
       return {n, false, false, ring};
     if (can_stream)
       return {n, true, changes, 0};
-  } else if (can_stream && 2 * n * n_in > 64 * 4096) {
-    return {n, true, changes, 0};
   }
   int at_once = stream_rows_at_once<Format>(n_in);
+  if (can_stream && n > stream_rows_sharing<Format>() && (2 * n * n_in > 64 * 4096 || n > at_once))
+    return {n, true, changes, 0};
   n = n < at_once ? n : at_once;
   bool fits = stream_prepared_size(n, n_in) <= scratch_size;
   return {n, false, changes && fits && n > 8, 1};
