@@ -3,7 +3,7 @@
    with "profile" by operations of the device. Calibrated on random tokens.
      bench_gptq MODEL BACKEND [SAMPLES [LENGTH [LAYERS [DIRECTORY [profile]]]]]
    LAYERS: only that many (0: all); DIRECTORY: where layers wait and the result
-   is saved ("-": nowhere). See doc/performance.md. */
+   is saved ("-": nowhere). See doc/performance_gpu.md. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

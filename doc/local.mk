@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += doc/llq.1
-EXTRA_DIST += doc/formats.md doc/performance.md doc/quantization.md
+EXTRA_DIST += doc/formats.md doc/performance.md doc/performance_gpu.md doc/quantization.md
 EXTRA_DIST += doc/protocols.md \
 	doc/schemas/comparison.json \
 	doc/schemas/manifest.json \

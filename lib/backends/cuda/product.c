@@ -90,7 +90,7 @@ static int run_stream(struct cuda_device *device, const struct cuda_product *pro
 }
 
 /* Rows from which on kernels for many are faster, on an H200 (see
-   doc/performance.md). */
+   doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_product *product) {
   int is_int8 = product->linear->format == LLQ_WEIGHT_INT8 &&
                 product->linear->activation == LLQ_ACTIVATION_NONE;
