@@ -139,6 +139,8 @@ int run_quantize(const struct command *command, int argc, char **argv) {
        "calibrate all layers on the original's activations"},
       {"measure", OPTION_FLAG, &request.measure, NULL,
        "print what each linear's outputs lost"},
+      {"recipe", OPTION_TEXT, &quantizer.recipe, "FILE",
+       "lines of a pattern, a scheme and maybe a method: choices by linear"},
       {"measure-on", OPTION_TEXT, &quantizer.measure_file, "FILE",
        "the same, on a file's tokens instead of calibration's"},
       {"compute", OPTION_TEXT, &quantizer.compute, "TYPE",

@@ -30,6 +30,7 @@ tests_of_internals = \
 	tests/test_perplexity \
 	tests/test_protocol \
 	tests/test_quantizer \
+	tests/test_recipe \
 	tests/test_report \
 	tests/test_run_directory \
 	tests/test_sampling \
@@ -138,6 +139,7 @@ tests_test_forward_SOURCES = tests/test_forward.c \
 calibrated = tests/support/calibrated.c tests/support/calibrated.h
 tests_test_bad_calibration_SOURCES = tests/test_bad_calibration.c $(calibrated)
 tests_test_methods_SOURCES = tests/test_methods.c $(calibrated)
+tests_test_recipe_SOURCES = tests/test_recipe.c $(calibrated)
 tests_test_spool_SOURCES = tests/test_spool.c $(calibrated)
 tests_test_perplexity_SOURCES = tests/test_perplexity.c $(generating)
 tests_test_save_SOURCES = tests/test_save.c \

@@ -57,6 +57,12 @@ typedef struct llq_quantizer_options {
                             off; made if absent. NULL: in memory */
   const char *measure_file; /**< with measure: a file as of calibration, on whose
                             tokens to measure; NULL: on calibration's own */
+  const char *recipe;  /**< a file that chooses scheme and method by patterns of
+                            linears' names; what it leaves out has the options
+                            above. A line has a pattern as of file names, a
+                            scheme, and maybe a method, group-size=N and
+                            asymmetric; the last line that fits decides; #
+                            begins a comment. NULL: none */
 } llq_quantizer_options;
 
 /** How a linear was quantized. */
@@ -153,7 +159,7 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 /** An llq_quantizer_options to start from: its size, and defaults. */
 #define LLQ_QUANTIZER_OPTIONS_INIT                                             \
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
-   NULL, NULL, 0, 0, NULL, 0, 0, NULL, NULL}
+   NULL, NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL}
 /** An llq_quantized_linear to start from: its size, and defaults. */
 #define LLQ_QUANTIZED_LINEAR_INIT                                              \
   {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}

@@ -15,6 +15,7 @@ libllqi_la_SOURCES += \
 	lib/quantizer/method.c lib/quantizer/method.h \
 	lib/quantizer/observer.c lib/quantizer/observer.h \
 	lib/quantizer/quantizer.c \
+	lib/quantizer/recipe.c lib/quantizer/recipe.h \
 	lib/quantizer/rtn.c lib/quantizer/rtn.h \
 	lib/quantizer/settings.c lib/quantizer/settings.h \
 	lib/quantizer/spool.c lib/quantizer/spool.h \

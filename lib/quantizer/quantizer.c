@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "checkpoint/checkpoint.h"
 #include "model/model.h"
+#include "quantizer/recipe.h"
 #include "quantizer/state.h"
 #include "tensor/weight.h"
 
@@ -33,7 +34,23 @@ static int check_linears(const llq_quantizer *quantizer) {
   return LLQ_OK;
 }
 
-static int choose(llq_quantizer *quantizer) {
+/* Of all linears that are quantized; NULL: there are several. */
+static const char *method_of_all(const llq_quantizer *quantizer) {
+  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  const struct llqi_method *method = NULL;
+  for (int64_t i = 0; i < n; i++) {
+    const struct llqi_choice *choice = &quantizer->choices[i];
+    if (choice->target.format == LLQ_WEIGHT_DENSE)
+      continue;
+    if (method != NULL && method != choice->method)
+      return NULL;
+    method = choice->method;
+  }
+  return method != NULL ? method->name : NULL;
+}
+
+static int choose(llq_quantizer *quantizer,
+                  const llq_quantizer_options *options) {
   const size_t n = (size_t)quantizer->base->config.n_layers * LLQI_N_LINEARS;
   quantizer->choices = llqi_array(n, sizeof *quantizer->choices);
   quantizer->outcomes = llqi_calloc(n, sizeof *quantizer->outcomes);
@@ -41,6 +58,10 @@ static int choose(llq_quantizer *quantizer) {
     return LLQ_ERROR_MEMORY;
   for (size_t i = 0; i < n; i++)
     quantizer->choices[i] = quantizer->settings.choice;
+  if (options->recipe != NULL)
+    LLQ_TRY(llqi_recipe_apply(options->recipe, options,
+                              quantizer->base->config.n_layers,
+                              quantizer->choices));
   return check_linears(quantizer);
 }
 
@@ -67,8 +88,8 @@ static int make_result(llq_quantizer *quantizer) {
     return LLQ_ERROR_MEMORY;
   if (llqi_quantizer_converts(quantizer))
     return LLQ_OK;
-  result->quantization_method =
-      llqi_strdup(quantizer->settings.choice.method->name);
+  const char *method = method_of_all(quantizer);
+  result->quantization_method = llqi_strdup(method != NULL ? method : "mixed");
   return result->quantization_method != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;
 }
 
@@ -76,7 +97,7 @@ static int make_result(llq_quantizer *quantizer) {
 static int can_calibrate(const llq_quantizer *quantizer, llq_backend *backend) {
   if (!llqi_has_calibration(backend))
     return 0;
-  if (!llqi_quantizer_calibrates(quantizer) ||
+  if (llqi_quantizer_calibrating(quantizer) == NULL ||
       llqi_calibration_start(backend) >= 0)
     return 1;
   llqi_log(LLQ_LOG_WARNING, "calibration computes on the CPU: %s",
@@ -110,10 +131,10 @@ static int prepare(llq_quantizer *quantizer, llq_backend *backend,
       (quantizer->measure_file = llqi_strdup(options->measure_file)) == NULL)
     return LLQ_ERROR_MEMORY;
   quantizer->base = llq_model_retain(model);
-  LLQ_TRY(choose(quantizer));
-  LLQ_REQUIRE(backend != NULL || !llqi_quantizer_calibrates(quantizer),
-              "llq_quantizer_open: method %s needs a backend",
-              quantizer->settings.choice.method->name);
+  LLQ_TRY(choose(quantizer, options));
+  const struct llqi_method *method = llqi_quantizer_calibrating(quantizer);
+  LLQ_REQUIRE(backend != NULL || method == NULL,
+              "llq_quantizer_open: method %s needs a backend", method->name);
   LLQ_REQUIRE(backend != NULL || options->measure_file == NULL,
               "llq_quantizer_open: measure_file needs a backend");
   LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));

@@ -26,16 +26,21 @@ int llqi_within_linear(int status, const llq_model *model, int64_t layer,
 }
 
 int llqi_quantizer_converts(const llq_quantizer *quantizer) {
-  return quantizer->settings.choice.target.format == LLQ_WEIGHT_DENSE;
+  const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  for (int64_t i = 0; i < n; i++)
+    if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE)
+      return 0;
+  return 1;
 }
 
-int llqi_quantizer_calibrates(const llq_quantizer *quantizer) {
+const struct llqi_method *
+llqi_quantizer_calibrating(const llq_quantizer *quantizer) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
   for (int64_t i = 0; i < n; i++)
     if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
         llqi_method_calibrates(quantizer->choices[i].method))
-      return 1;
-  return 0;
+      return quantizer->choices[i].method;
+  return NULL;
 }
 
 /* Adds the samples that are measured on; alone, where no method calibrates. */
@@ -139,7 +144,7 @@ static int check_samples(const llq_quantizer *quantizer) {
   if (n_ids < TOKENS_MIN)
     return llqi_fail(
         LLQ_ERROR_STATE, "calibration: %zu tokens, method %s needs at least %d",
-        n_ids, quantizer->settings.choice.method->name, TOKENS_MIN);
+        n_ids, llqi_quantizer_calibrating(quantizer)->name, TOKENS_MIN);
   if ((int64_t)n_ids < n_widest)
     llqi_log(LLQ_LOG_WARNING,
              "calibration: %zu tokens are fewer than an input has numbers "
@@ -149,7 +154,7 @@ static int check_samples(const llq_quantizer *quantizer) {
 }
 
 static int begin(llq_quantizer *quantizer) {
-  const int needs = llqi_quantizer_calibrates(quantizer);
+  const int needs = llqi_quantizer_calibrating(quantizer) != NULL;
   if (needs)
     LLQ_TRY(check_samples(quantizer));
   if (needs)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A recipe: a scheme and a method for each linear, by patterns of its name.
+
+     # outermost layers in 8 bits, what goes into the residual by GPTQ
+     model.layers.*            w4a16-int
+     *.[od]*_proj              w4a16-int gptq group-size=64
+     model.layers.[01].*       w8a16-int
+     model.layers.0.mlp.*      bf16
+
+   Each line has a pattern (as of file names; a * takes dots too), a scheme, and
+   maybe a method, group-size=N and asymmetric. Of several lines the last that
+   fits decides; what none fits has the options' own. # begins a comment. */
+#ifndef LLQI_QUANTIZER_RECIPE_H
+#define LLQI_QUANTIZER_RECIPE_H
+
+#include "quantizer/layer.h"
+
+/* Changes choices [n_layers, LLQI_N_LINEARS]. options: where a line says
+   nothing. Fails naming file and line, also if a line fits no linear. */
+int llqi_recipe_apply(const char *path, const llq_quantizer_options *options,
+                      int64_t n_layers, struct llqi_choice *choices);
+
+#endif
