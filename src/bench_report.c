@@ -56,16 +56,10 @@ double bench_product_ceiling(const struct bench *bench, const char **name) {
 }
 
 void bench_print_head(const struct bench *bench, const char *source) {
-  const llq_device_rates *rates = &bench->rates;
   printf("%s, %s, on %s (%s:%d, %s)%s\n", source, bench->model.scheme,
          bench->device.name, bench->device.backend, (int)bench->device.index,
          bench->device.arch, bench->request.fast ? ", fast" : "");
-  if (rates->read_bytes > 0)
-    printf("memory: %.3f TB/s read, %.3f TB/s copied, %.1f GB/s uploaded; "
-           "bf16 %.0f, fp8 %.0f TFLOP/s, int8 %.0f TOP/s\n",
-           1e-12 * rates->read_bytes, 1e-12 * rates->copy_bytes,
-           1e-9 * rates->upload_bytes, 1e-12 * rates->bf16_operations,
-           1e-12 * rates->fp8_operations, 1e-12 * rates->int8_operations);
+  command_print_rates(&bench->rates);
   printf("%.3f GB of weights a step\n\n%-10s %6s %12s %10s  %20s\n",
          1e-9 * bench_step_bytes(bench), "", "size", "tokens/s", "median ms",
          "range, ms");

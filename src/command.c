@@ -180,3 +180,12 @@ json_t *command_rates_json(const llq_device_rates *rates) {
       "bf16_operations", rates->bf16_operations, "fp8_operations",
       rates->fp8_operations, "int8_operations", rates->int8_operations);
 }
+
+void command_print_rates(const llq_device_rates *rates) {
+  if (rates->read_bytes > 0)
+    printf("  reads %.3f TB/s, copies %.3f TB/s, uploads %.1f GB/s; bf16 %.0f, "
+           "fp8 %.0f TFLOP/s, int8 %.0f TOP/s\n",
+           1e-12 * rates->read_bytes, 1e-12 * rates->copy_bytes,
+           1e-9 * rates->upload_bytes, 1e-12 * rates->bf16_operations,
+           1e-12 * rates->fp8_operations, 1e-12 * rates->int8_operations);
+}

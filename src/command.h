@@ -47,7 +47,9 @@ void command_catch_interrupts(void);
 /* Prints JSON and a newline on standard output, and drops the reference. */
 int command_print_json(const struct command *command, json_t *json);
 
+/* What was measured of a device, as JSON and as a line; zeros: nothing. */
 json_t *command_rates_json(const llq_device_rates *rates);
+void command_print_rates(const llq_device_rates *rates);
 
 /* All of standard input or a file (path NULL: standard input), to free(). */
 char *command_read(const char *path, size_t *n_bytes);

@@ -45,15 +45,6 @@ static int measure(const llq_device_info *device, llq_device_rates *rates) {
   return status == LLQ_ERROR_UNSUPPORTED ? LLQ_OK : status;
 }
 
-static void print_rates(const llq_device_rates *rates) {
-  if (rates->read_bytes > 0)
-    printf("  reads %.3f TB/s, copies %.3f TB/s, uploads %.1f GB/s; bf16 %.0f, "
-           "fp8 %.0f TFLOP/s, int8 %.0f TOP/s\n",
-           1e-12 * rates->read_bytes, 1e-12 * rates->copy_bytes,
-           1e-9 * rates->upload_bytes, 1e-12 * rates->bf16_operations,
-           1e-12 * rates->fp8_operations, 1e-12 * rates->int8_operations);
-}
-
 int run_devices(const struct command *command, int argc, char **argv) {
   int json = 0, measures = 0;
   const struct option options[] = {
@@ -81,7 +72,7 @@ int run_devices(const struct command *command, int argc, char **argv) {
                             device_json(&device, measures ? &rates : NULL));
     } else {
       print_device(&device);
-      print_rates(&rates);
+      command_print_rates(&rates);
     }
   }
   return json ? command_print_json(command, list) : EXIT_DONE;

@@ -6,7 +6,6 @@
 #include "model/model.h"
 #include "support.h"
 #include "support/calibrated.h"
-#include "tensor/weight.h"
 
 static const char *write_recipe(const char *text) {
   const char *path = test_path("recipe");
@@ -29,16 +28,6 @@ static void expect_linear(const llq_quantizer *quantizer, int index,
   ck_assert_msg(strcmp(linear.scheme, scheme) == 0 &&
                     strcmp(linear.method, method) == 0,
                 "%s is %s by '%s'", linear.name, linear.scheme, linear.method);
-}
-
-static void expect_same_rows(const llq_weight *a, const llq_weight *b) {
-  float row_a[96], row_b[96];
-  ck_assert_int_eq(a->format, b->format);
-  for (int64_t r = 0; r < a->n_out; r++) {
-    llqi_weight_row(a, r, row_a);
-    llqi_weight_row(b, r, row_b);
-    ck_assert_mem_eq(row_a, row_b, (size_t)a->n_in * sizeof *row_a);
-  }
 }
 
 START_TEST(the_last_line_that_fits_decides) {
@@ -65,10 +54,7 @@ START_TEST(the_last_line_that_fits_decides) {
   ck_assert_llq_ok(
       llq_model_save(mixed, test_path("mixed"), "compressed-tensors"));
   ck_assert_llq_ok(llq_model_open(&loaded, test_path("mixed"), NULL));
-  for (int l = 0; l < 2; l++)
-    for (int i = 0; i < LLQI_N_LINEARS; i++)
-      expect_same_rows(&mixed->layers[l].linears[i],
-                       &loaded->layers[l].linears[i]);
+  expect_same_weights(mixed, loaded);
   llq_model_close(loaded);
   llq_model_close(mixed);
   llq_quantizer_close(quantizer);

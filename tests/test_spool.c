@@ -9,7 +9,6 @@
 #include "model/model.h"
 #include "support.h"
 #include "support/calibrated.h"
-#include "tensor/weight.h"
 
 static llq_quantizer *open_spooled(llq_model *model, double damping) {
   llq_quantizer *quantizer;
@@ -26,20 +25,6 @@ static llq_quantizer *open_spooled(llq_model *model, double damping) {
       llq_quantizer_open(&quantizer, calibrated_backend, model, &options));
   ck_assert_llq_ok(llq_quantizer_calibrate_random(quantizer));
   return quantizer;
-}
-
-static void check_same(const llq_model *a, const llq_model *b) {
-  for (int l = 0; l < 2; l++)
-    for (int i = 0; i < LLQI_N_LINEARS; i++) {
-      const llq_weight *x = &a->layers[l].linears[i];
-      const llq_weight *y = &b->layers[l].linears[i];
-      float row_x[96], row_y[96];
-      for (int64_t r = 0; r < x->n_out; r++) {
-        llqi_weight_row(x, r, row_x);
-        llqi_weight_row(y, r, row_y);
-        ck_assert_mem_eq(row_x, row_y, (size_t)x->n_in * sizeof *row_x);
-      }
-    }
 }
 
 START_TEST(what_was_cut_off_goes_on_and_gives_the_same) {
@@ -61,7 +46,7 @@ START_TEST(what_was_cut_off_goes_on_and_gives_the_same) {
   ck_assert_llq_ok(llq_quantizer_run(quantizer));
   ck_assert_llq_ok(llq_quantizer_take(quantizer, &resumed));
   llq_quantizer_close(quantizer);
-  check_same(whole, resumed);
+  expect_same_weights(whole, resumed);
   llq_model_close(whole);
   llq_model_close(resumed);
   llq_model_close(model);
@@ -81,7 +66,7 @@ START_TEST(layers_of_other_options_are_made_again) {
   ck_assert_llq_ok(llq_quantizer_run(quantizer));
   ck_assert_llq_ok(llq_quantizer_take(quantizer, &second));
   llq_quantizer_close(quantizer);
-  check_same(first, second);
+  expect_same_weights(first, second);
   llq_model_close(first);
   llq_model_close(second);
   llq_model_close(model);

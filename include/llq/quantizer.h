@@ -94,7 +94,9 @@ typedef struct llq_quantized_linear {
  *                  it must outlive the quantizer
  *  @param model    unquantized; the quantizer keeps a reference
  *  @param options  required
- *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT naming the option; #LLQ_ERROR_UNSUPPORTED
+ *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT naming the option, or the recipe's file
+ *          and line; #LLQ_ERROR_IO, #LLQ_ERROR_FORMAT naming a recipe that
+ *          cannot be read or is no text; #LLQ_ERROR_UNSUPPORTED
  *          naming the first linear that is quantized already, or that the
  *          scheme cannot hold (a width that groups don't divide);
  *          #LLQ_ERROR_MEMORY. */

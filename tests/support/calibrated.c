@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "model/model.h"
 #include "support.h"
+#include "tensor/weight.h"
 
 llq_backend *calibrated_backend;
 
@@ -44,4 +46,20 @@ llq_model *calibrated_small(void) {
   snprintf(source, sizeof source, "random:%s", test_path("shape.json"));
   ck_assert_llq_ok(llq_model_open(&model, source, NULL));
   return model;
+}
+
+static void expect_same_rows(const llq_weight *a, const llq_weight *b) {
+  float row_a[96], row_b[96];
+  ck_assert_int_eq(a->format, b->format);
+  for (int64_t r = 0; r < a->n_out; r++) {
+    llqi_weight_row(a, r, row_a);
+    llqi_weight_row(b, r, row_b);
+    ck_assert_mem_eq(row_a, row_b, (size_t)a->n_in * sizeof *row_a);
+  }
+}
+
+void expect_same_weights(const llq_model *a, const llq_model *b) {
+  for (int l = 0; l < 2; l++)
+    for (int i = 0; i < LLQI_N_LINEARS; i++)
+      expect_same_rows(&a->layers[l].linears[i], &b->layers[l].linears[i]);
 }

@@ -17,4 +17,8 @@ llq_quantizer_options calibrated_options(const char *scheme,
 /* A random model of 2 layers; widths 64 and 96. */
 llq_model *calibrated_small(void);
 
+/* Fails unless two models of that shape have the same formats and, bit by bit,
+   the same weights. */
+void expect_same_weights(const llq_model *a, const llq_model *b);
+
 #endif
