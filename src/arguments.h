@@ -51,6 +51,13 @@ struct common_options {
     "json", OPTION_FLAG, &(common).json, NULL, "print machine-readable output" \
   }
 
+/* Of those that generate. */
+#define KV_CACHE_OPTION(g)                                                     \
+  {                                                                            \
+    "kv-cache", OPTION_TEXT, &(g).kv_cache, "TYPE",                            \
+        "compute, fp8 or int8 (default: as the model has scales for)"          \
+  }
+
 /* Parses a command's arguments. operands gets n_operands of them, all
    required. Prints the help, or what is wrong, by itself.
    Returns -1 to go on, or the status to exit with. */

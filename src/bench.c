@@ -225,6 +225,7 @@ static int open_bench(struct bench *bench, const struct common_options *common,
   options.n_chunk = largest(prompts, request->n_context);
   options.n_context = options.n_chunk + request->n_tokens;
   options.is_fast = request->fast;
+  options.kv_cache = request->kv_cache;
   int status = command_open_backend(common, &bench->runner.backend);
   if (status >= 0)
     status = llq_model_open(&bench->runner.model, source, NULL);
@@ -271,6 +272,7 @@ int run_bench(const struct command *command, int argc, char **argv) {
        "tokens of the prompt before them (default 128)"},
       {"repeat", OPTION_INT, &request->n_repeats, "N",
        "how often to time a prompt (default 5)"},
+      KV_CACHE_OPTION(*request),
       {"fast", OPTION_FLAG, &request->fast, NULL,
        "let the last bits of results depend on the batch"},
       {"profile", OPTION_FLAG, &request->profile, NULL,

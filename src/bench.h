@@ -6,7 +6,7 @@
 #include "command.h"
 
 struct request {
-  const char *scheme, *prompts, *batches;
+  const char *scheme, *prompts, *batches, *kv_cache;
   int32_t n_tokens, n_context, n_repeats;
   int fast, profile;
 };
@@ -28,6 +28,9 @@ struct bench {
 
 /* Weights that a step reads, whatever its number of rows. */
 double bench_step_bytes(const struct bench *bench);
+
+/* How the generator keeps keys and values. */
+const char *bench_kv_cache(const struct bench *bench);
 
 /* Operations of the layers' linears, for a token. */
 double bench_token_operations(const struct bench *bench);

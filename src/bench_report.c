@@ -11,6 +11,12 @@ double bench_step_bytes(const struct bench *bench) {
          element * model->n_vocab * model->hidden_size;
 }
 
+const char *bench_kv_cache(const struct bench *bench) {
+  if (bench->request.kv_cache != NULL)
+    return bench->request.kv_cache;
+  return bench->model.kv_cache[0] != '\0' ? bench->model.kv_cache : "compute";
+}
+
 double bench_token_operations(const struct bench *bench) {
   const llq_model_info *m = &bench->model;
   double q = (double)m->n_heads * m->head_size;
@@ -56,7 +62,10 @@ double bench_product_ceiling(const struct bench *bench, const char **name) {
 }
 
 void bench_print_head(const struct bench *bench, const char *source) {
-  printf("%s, %s, on %s (%s:%d, %s)%s\n", source, bench->model.scheme,
+  const char *kv_cache = bench_kv_cache(bench);
+  const int has_kv = strcmp(kv_cache, "compute") != 0;
+  printf("%s, %s%s%s, on %s (%s:%d, %s)%s\n", source, bench->model.scheme,
+         has_kv ? ", KV cache " : "", has_kv ? kv_cache : "",
          bench->device.name, bench->device.backend, (int)bench->device.index,
          bench->device.arch, bench->request.fast ? ", fast" : "");
   command_print_rates(&bench->rates);
@@ -80,8 +89,9 @@ void bench_report_operation(struct bench *bench,
 
 json_t *bench_json(const struct bench *bench) {
   return json_pack(
-      "{s:s, s:s, s:s, s:b, s:f, s:o, s:O}", "scheme", bench->model.scheme,
-      "device", bench->device.name, "arch", bench->device.arch, "fast",
-      bench->request.fast, "step_bytes", bench_step_bytes(bench), "rates",
-      command_rates_json(&bench->rates), "results", bench->results);
+      "{s:s, s:s, s:s, s:s, s:b, s:f, s:o, s:O}", "scheme", bench->model.scheme,
+      "kv_cache", bench_kv_cache(bench), "device", bench->device.name, "arch",
+      bench->device.arch, "fast", bench->request.fast, "step_bytes",
+      bench_step_bytes(bench), "rates", command_rates_json(&bench->rates),
+      "results", bench->results);
 }

@@ -37,9 +37,8 @@
       {"seed", OPTION_SEED, &(e).seed, "S", "of the draws (default 0)"},       \
       {"batch", OPTION_INT, &(e).n_sequences, "N",                             \
        "sequences generated at once (default 16)"},                            \
-  {                                                                            \
-    "compute", OPTION_TEXT, &(e).compute, "TYPE", "f32 or bf16"                \
-  }
+      {"compute", OPTION_TEXT, &(e).compute, "TYPE", "f32 or bf16"},           \
+      KV_CACHE_OPTION(e)
 
 /* Prints llq_compare()'s JSON of the runs a and b for people. */
 int print_comparison(const struct command *command, const char *a,

@@ -152,6 +152,7 @@ int run_generate(const struct command *command, int argc, char **argv) {
       {"stop", OPTION_TEXT, &stop, "TEXT", "a string that ends the text"},
       {"samples", OPTION_INT, &request.n_samples, "N", "how many (default 1)"},
       {"compute", OPTION_TEXT, &generator.compute, "TYPE", "f32 or bf16"},
+      KV_CACHE_OPTION(generator),
       {"context", OPTION_INT, &generator.n_context, "N",
        "tokens of a sequence, prompt included"},
       COMMON_OPTIONS(common),

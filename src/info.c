@@ -16,7 +16,7 @@ static json_t *info_json(const char *source, const llq_model_info *info,
                         json_integer((json_int_t)bytes[i]));
   return json_pack(
       "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i,"
-      " s:I, s:I, s:I, s:I, s:o}",
+      " s:I, s:I, s:I, s:I, s:s, s:o}",
       "source", source, "architecture", info->architecture, "scheme",
       info->scheme, "dtype", info->dtype, "n_layers", info->n_layers,
       "hidden_size", info->hidden_size, "intermediate_size",
@@ -26,12 +26,15 @@ static json_t *info_json(const char *source, const llq_model_info *info,
       info->group_size, "n_parameters", (json_int_t)info->n_parameters,
       "n_weight_bytes", (json_int_t)info->n_weight_bytes, "n_linear_bytes",
       (json_int_t)info->n_linear_bytes, "n_kv_bytes_per_token",
-      (json_int_t)info->n_kv_bytes, "bytes_in_scheme", in_schemes);
+      (json_int_t)info->n_kv_bytes, "kv_cache", info->kv_cache,
+      "bytes_in_scheme", in_schemes);
 }
 
 static void print_info(const char *source, const llq_model_info *info,
                        const uint64_t *bytes) {
   const double mib = 1 << 20;
+  const int has_kv = info->kv_cache[0] != '\0';
+  const double kv_bytes = (double)info->n_kv_bytes / (has_kv ? 2 : 1);
   printf("%s: %s, %s\n", source, info->architecture, info->scheme);
   printf("  %d layers, hidden %d, intermediate %d\n", info->n_layers,
          info->hidden_size, info->intermediate_size);
@@ -42,15 +45,15 @@ static void print_info(const char *source, const llq_model_info *info,
          info->n_context);
   printf("  %.3f million parameters, %.1f MiB of weights as held\n",
          (double)info->n_parameters / 1e6, (double)info->n_weight_bytes / mib);
-  printf("  KV cache (16 bits): %.1f KiB a token, %.1f MiB for 4096 tokens\n",
-         (double)info->n_kv_bytes / 1024,
-         4096 * (double)info->n_kv_bytes / mib);
+  printf("  KV cache (%s): %.1f KiB a token, %.1f MiB for 4096 tokens\n",
+         has_kv ? info->kv_cache : "16 bits", kv_bytes / 1024,
+         4096 * kv_bytes / mib);
   printf("memory needed, weights and one sequence of 4096 tokens:\n");
   for (size_t i = 0; i < N_SCHEMES; i++)
     if (bytes[i] > 0)
       printf("  %-10s %10.1f MiB weights  %10.1f MiB in all\n", schemes[i],
              (double)bytes[i] / mib,
-             ((double)bytes[i] + 4096 * (double)info->n_kv_bytes) / mib);
+             ((double)bytes[i] + 4096 * kv_bytes) / mib);
 }
 
 int run_info(const struct command *command, int argc, char **argv) {

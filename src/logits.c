@@ -66,6 +66,7 @@ int run_logits(const struct command *command, int argc, char **argv) {
       {"output", OPTION_TEXT, &output, "FILE.npy",
        "where to write, also -o (required)"},
       {"compute", OPTION_TEXT, &generator.compute, "TYPE", "f32 or bf16"},
+      KV_CACHE_OPTION(generator),
       {"chunk", OPTION_INT, &generator.n_chunk, "N",
        "tokens in one step (default 256)"},
       COMMON_OPTIONS(common),

@@ -95,6 +95,7 @@ int run_perplexity(const struct command *command, int argc, char **argv) {
       {"window", OPTION_INT, &generator.n_context, "N",
        "tokens that are predicted together (default 512)"},
       {"compute", OPTION_TEXT, &generator.compute, "TYPE", "f32 or bf16"},
+      KV_CACHE_OPTION(generator),
       COMMON_OPTIONS(common),
       {NULL, OPTION_FLAG, NULL, NULL, NULL}};
   int exit_status = arguments_parse(command, options, argc, argv, &source, 1);
@@ -105,6 +106,7 @@ int run_perplexity(const struct command *command, int argc, char **argv) {
   struct runner model, base = {0};
   if (runner_open(&model, &common, source, &generator) < 0)
     return command_failed(command);
+  generator.kv_cache = NULL; /* the base's own */
   if (against != NULL && runner_open(&base, &common, against, &generator) < 0) {
     runner_close(&model);
     return command_failed(command);

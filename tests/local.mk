@@ -22,6 +22,7 @@ tests_of_internals = \
 	tests/test_generator_text \
 	tests/test_gguf \
 	tests/test_greedy \
+	tests/test_kv_cache \
 	tests/test_linear \
 	tests/test_memory \
 	tests/test_methods \
@@ -151,6 +152,8 @@ tests_test_formats_SOURCES = tests/test_formats.c \
 tests_test_calibrating_SOURCES = tests/test_calibrating.c \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_operations_SOURCES = tests/test_operations.c \
+	tests/support/guarded.c tests/support/guarded.h
+tests_test_kv_cache_SOURCES = tests/test_kv_cache.c $(generating) \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h \

@@ -288,7 +288,7 @@ static int append(llq_backend *backend, const llq_batch *batch, int n_kv_heads,
   llqi_error_clear();
   llq_view q = {data, 2, 4, LLQ_F32}, k = q, v = q;
   llq_view cos_sin = {data, n_positions, 4, LLQ_F32};
-  llq_kv cache = {data, data, LLQ_F32, 2, 2, n_kv_heads, 4};
+  llq_kv cache = {data, data, LLQ_F32, 2, 2, n_kv_heads, 4, 0, 0};
   return llqi_op_rope_append(backend, batch, &cos_sin, &q, &k, &v, &cache);
 }
 

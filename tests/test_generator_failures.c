@@ -94,6 +94,8 @@ START_TEST(wrong_options_are_named) {
     const char *message;
   } cases[] = {
       {{.compute = "fp4"}, "compute is 'fp4'; expected f32 or bf16"},
+      {{.kv_cache = "fp4"}, "kv_cache is 'fp4'; expected compute, fp8 or int8"},
+      {{.kv_cache = "int8"}, "has no scales for it: quantize it"},
       {{.n_context = 257}, "n_context is 257; this model takes 2 to 256"},
       {{.n_context = 1}, "n_context is 1"},
       {{.n_context = -4}, "n_context is -4"},

@@ -400,6 +400,31 @@ static const struct {
      "\"local\"",
      "dynamic \"local\"",
      LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "kv_cache_scheme",
+     "7",
+     "kv_cache_scheme: not a JSON object",
+     LLQ_ERROR_FORMAT},
+    {{NULL},
+     "kv_cache_scheme",
+     "{\"num_bits\":4,\"type\":\"float\",\"strategy\":\"tensor\"}",
+     "kv_cache_scheme: num_bits 4 of type float",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "kv_cache_scheme",
+     "{\"num_bits\":8,\"type\":\"int\",\"strategy\":\"attn_head\"}",
+     "strategy \"attn_head\", symmetric, static is not supported",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "kv_cache_scheme",
+     "{\"num_bits\":8,\"type\":\"float\",\"dynamic\":true}",
+     "symmetric, dynamic is not supported",
+     LLQ_ERROR_UNSUPPORTED},
+    {{NULL},
+     "kv_cache_scheme",
+     "{\"num_bits\":8,\"type\":\"int\",\"symmetric\":false}",
+     "asymmetric, static is not supported",
+     LLQ_ERROR_UNSUPPORTED},
 };
 
 START_TEST(a_hostile_quantization_config_is_refused_with_its_reason) {
@@ -423,30 +448,6 @@ START_TEST(a_hostile_quantization_config_is_refused_with_its_reason) {
   else
     ck_assert_llq_fails(llq_model_open(&model, directory, NULL),
                         spoilt[_i].code, spoilt[_i].message);
-  llq_model_close(model);
-}
-END_TEST
-
-START_TEST(a_kv_cache_scheme_is_left_out_but_not_in_silence) {
-  const char *directory = empty_directory("cache");
-  llq_model *model = quantized_base(96);
-  quantized_set_all(model, &kinds[0]);
-  ck_assert_llq_ok(llq_model_save(model, directory, NULL));
-  llq_model_close(model);
-  json_t *config;
-  const char *path = test_path("cache/config.json");
-  ck_assert_llq_ok(llqi_json_read(path, &config));
-  json_object_set_new(json_object_get(config, "quantization_config"),
-                      "kv_cache_scheme", json_pack("{s:i}", "num_bits", 8));
-  ck_assert_llq_ok(llqi_json_write(path, config));
-  json_decref(config);
-  ck_assert_llq_ok(llq_model_open(&model, directory, NULL));
-  ck_assert_llq_fails(llq_model_save(model, empty_directory("other"), NULL),
-                      LLQ_ERROR_UNSUPPORTED, "would lose its kv_cache_scheme");
-  llq_save_options options = LLQ_SAVE_OPTIONS_INIT;
-  options.lossy = 1;
-  ck_assert_llq_ok(
-      llq_model_save_as(model, empty_directory("other"), &options));
   llq_model_close(model);
 }
 END_TEST
@@ -525,7 +526,6 @@ Suite *test_suite(void) {
   tcase_add_loop_test(tests,
                       a_hostile_quantization_config_is_refused_with_its_reason,
                       0, sizeof spoilt / sizeof *spoilt);
-  tcase_add_test(tests, a_kv_cache_scheme_is_left_out_but_not_in_silence);
   tcase_add_test(tests, group_indices_and_shapes_in_tensors_are_checked);
   tcase_add_test(tests, an_unused_group_index_counts_as_none);
   suite_add_tcase(suite, tests);

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /** The number of this contract, which llq_backend_open() compares. */
-#define LLQ_BACKEND_ABI 2
+#define LLQ_BACKEND_ABI 3
 
 /** Number types of tensors. */
 enum llq_dtype {
@@ -106,15 +106,21 @@ typedef struct llq_batch {
   int32_t n_rows;          /**< of all segments together */
 } llq_batch;
 
-/** A layer's part of the KV cache, in device memory. */
+/** A layer's part of the KV cache, in device memory. In 8 bits it holds codes,
+ *  and what is read is code * scale. Of a value x of the compute type the code
+ *  is x / scale, in F32, rounded to nearest (ties to even) among those there
+ *  are: E4M3 from -448 to 448, or whole numbers from -128 to 127; that of NaN
+ *  is 0. */
 typedef struct llq_kv {
   void *keys;        /**< [n_pages, page_size, n_kv_heads, head_size] */
   void *values;      /**< the same shape */
-  int32_t dtype;     /**< F32, BF16 */
+  int32_t dtype;     /**< F32, BF16; of codes: F8_E4M3, I8 */
   int32_t n_pages;    /**< of all sequences together */
   int32_t page_size;  /**< positions a page */
   int32_t n_kv_heads; /**< heads of keys and values */
   int32_t head_size;  /**< values a head */
+  float key_scale;    /**< of codes: finite, above 0 */
+  float value_scale;  /**< likewise */
 } llq_kv;
 
 /** Finding and opening devices. All entries required. */

@@ -54,6 +54,7 @@ typedef struct llq_evaluator_options {
   double cpu_seconds;     /**< CPU time of one program; 0 = the task's default,
                                at least 3 */
   uint64_t memory_bytes;  /**< address space of one program; 0 = 1 GiB */
+  const char *kv_cache;   /**< as in llq_generator_options */
 } llq_evaluator_options;
 
 /** Begins to generate programs with a model and to score them.
@@ -141,7 +142,7 @@ LLQ_API int llq_perplexity_measure(llq_generator *model, llq_generator *base,
 /** An llq_evaluator_options to start from: its size, and defaults. */
 #define LLQ_EVALUATOR_OPTIONS_INIT {sizeof(llq_evaluator_options), NULL, NULL, \
                                     NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, \
-                                    NULL, 0, 0, 0, 0, 0}
+                                    NULL, 0, 0, 0, 0, 0, NULL}
 /** An llq_perplexity to start from: its size, and defaults. */
 #define LLQ_PERPLEXITY_INIT {sizeof(llq_perplexity), 0, 0, 0, 0, 0, 0, 0}
 

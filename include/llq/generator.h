@@ -38,6 +38,11 @@ typedef struct llq_generator_options {
                                on what runs beside it and on how its prompt was
                                cut, which lets a GPU use faster kernels for many
                                rows; 0 = they never do */
+  const char *kv_cache;   /**< how keys and values are kept: "fp8", "int8": as
+                               codes of 8 bits, with the model's scales for
+                               them; fp8 without such scales has scales of 1;
+                               "compute": as they are computed; NULL = as the
+                               model has scales for, else "compute" */
 } llq_generator_options;
 
 /** How to choose tokens, and when to stop. */
@@ -99,8 +104,8 @@ typedef struct llq_generation {
  *  @param model    the generator keeps a reference
  *  @param options  NULL = defaults
  *  @return #LLQ_OK; #LLQ_ERROR_MEMORY with sizes, before loading, if the model
- *          does not fit; #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_UNSUPPORTED;
- *          #LLQ_ERROR_DEVICE. */
+ *          does not fit; #LLQ_ERROR_ARGUMENT, also for a kv_cache that the model
+ *          has no scales for; #LLQ_ERROR_UNSUPPORTED; #LLQ_ERROR_DEVICE. */
 LLQ_API int llq_generator_open(llq_generator **out, llq_backend *backend,
                                llq_model *model,
                                const llq_generator_options *options);
@@ -161,7 +166,7 @@ LLQ_API int llq_generator_logits(llq_generator *generator, const int32_t *ids,
 
 /** An llq_generator_options to start from: its size, and defaults. */
 #define LLQ_GENERATOR_OPTIONS_INIT {sizeof(llq_generator_options), NULL, 0, 0, \
-                                    0, 0}
+                                    0, 0, NULL}
 /** An llq_sampling to start from: its size, and defaults. */
 #define LLQ_SAMPLING_INIT {sizeof(llq_sampling), 0, 0, 0, 0, 0, 0, 0, NULL, 0, \
                            NULL, 0}

@@ -44,7 +44,10 @@ typedef struct llq_model_info {
   uint64_t n_parameters;   /**< weights in all, a tied matrix counted once */
   uint64_t n_weight_bytes; /**< bytes of all weights and scales as held */
   uint64_t n_linear_bytes; /**< of the decoder layers' linears among them */
-  uint64_t n_kv_bytes;     /**< of a 16-bit KV cache, for one token */
+  uint64_t n_kv_bytes;     /**< of a 16-bit KV cache, for one token; half of
+                                it in 8 bits */
+  char kv_cache[8];        /**< the KV cache that the model has scales for:
+                                "fp8", "int8"; "" if none */
 } llq_model_info;
 
 /** Opens a model.
@@ -104,7 +107,8 @@ typedef struct llq_save_options {
   const char *format; /**< as for llq_model_save() */
   int32_t lossy;      /**< 1: what the format cannot say may be lost: scales are
                            rounded; linears whose codes do not fit become the
-                           values that they mean; inputs stay unquantized */
+                           values that they mean; inputs and
+                           KV cache stay unquantized */
   int32_t reserved;   /**< 0 */
 } llq_save_options;
 
@@ -164,7 +168,7 @@ LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
 #define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
 /** An llq_model_info to start from: its size, and defaults. */
 #define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \
-                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""}
 
 #ifdef __cplusplus
 }

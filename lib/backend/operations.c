@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations with their arguments checked, so that no backend need do it. */
+#include <math.h>
+
 #include "backend/backend.h"
 #include "backend/checks.h"
 #include "base/status.h"
@@ -66,12 +68,26 @@ static int check_segment(const llq_batch *batch, const llq_segment *segment) {
   return LLQ_OK;
 }
 
+static int is_scale(float scale) {
+  return isfinite(scale) && scale > 0;
+}
+
+static int check_cache_type(const llq_kv *cache) {
+  const int has_codes = cache->dtype == LLQ_F8_E4M3 || cache->dtype == LLQ_I8;
+  LLQ_REQUIRE(cache->dtype == LLQ_F32 || cache->dtype == LLQ_BF16 || has_codes,
+              "cache: type %s, expected F32, BF16, F8_E4M3 or I8",
+              llqi_dtype_name(cache->dtype));
+  LLQ_REQUIRE(!has_codes ||
+                  (is_scale(cache->key_scale) && is_scale(cache->value_scale)),
+              "cache: scales %g and %g", (double)cache->key_scale,
+              (double)cache->value_scale);
+  return LLQ_OK;
+}
+
 int llqi_check_cache(const llq_kv *cache) {
   LLQ_REQUIRE(cache != NULL && cache->keys != NULL && cache->values != NULL,
               "cache: no memory");
-  LLQ_REQUIRE(cache->dtype == LLQ_F32 || cache->dtype == LLQ_BF16,
-              "cache: type %s, expected F32 or BF16",
-              llqi_dtype_name(cache->dtype));
+  LLQ_TRY(check_cache_type(cache));
   LLQ_REQUIRE(cache->n_pages > 0 && cache->page_size > 0 &&
                   cache->n_kv_heads > 0 && cache->head_size > 0 &&
                   cache->head_size % 2 == 0,

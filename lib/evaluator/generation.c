@@ -15,6 +15,7 @@ int llqi_generation_open(struct llqi_generation *out, llq_backend *backend,
   *out =
       (struct llqi_generation){.settings = settings, .set = set, .done = done};
   options.compute = settings->compute;
+  options.kv_cache = settings->kv_cache;
   options.n_sequences = settings->n_sequences;
   options.n_context = settings->n_context;
   LLQ_TRY(llq_model_tokenizer(model, &out->tokenizer));

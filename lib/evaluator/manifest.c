@@ -120,6 +120,8 @@ static int add_generation(json_t *run, const struct llqi_settings *settings,
   LLQ_TRY(set(run, "backend", json_string(device.backend)));
   LLQ_TRY(set(run, "arch", json_string(device.arch)));
   LLQ_TRY(set(run, "compute", json_string(settings->compute)));
+  if (strcmp(settings->kv_cache, "compute") != 0)
+    LLQ_TRY(set(run, "kv_cache", json_string(settings->kv_cache)));
   LLQ_TRY(set(run, "n_tokens_max", json_integer(settings->n_tokens_max)));
   LLQ_TRY(set(run, "n_context", json_integer(settings->n_context)));
   LLQ_TRY(set(run, "temperature", json_real(settings->temperature)));

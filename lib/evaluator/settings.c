@@ -8,6 +8,8 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "generator/kv_cache.h"
+#include "model/kv_scheme.h"
 
 #define DEFAULT_SEQUENCES 16
 
@@ -74,6 +76,15 @@ static int32_t or_default(int32_t value, int32_t otherwise) {
   return value != 0 ? value : otherwise;
 }
 
+/* How the generator will keep keys and values. */
+static int find_kv_cache(const llq_model *model, const char *given,
+                         const char **out) {
+  int dtype;
+  LLQ_TRY(llqi_kv_cache_type(model, given, 0, &dtype));
+  *out = dtype != 0 ? llqi_kv_dtype_name(dtype) : "compute";
+  return LLQ_OK;
+}
+
 /* What a run that generates needs beyond one that only scores. */
 static int fill_generation(struct llqi_settings *out,
                            const llq_evaluator_options *options,
@@ -92,6 +103,7 @@ static int fill_generation(struct llqi_settings *out,
                 options->compute);
     out->compute = strcmp(options->compute, "f32") == 0 ? "f32" : "bf16";
   }
+  LLQ_TRY(find_kv_cache(model, options->kv_cache, &out->kv_cache));
   out->n_samples = or_default(options->n_samples, out->protocol->n_samples);
   out->n_tokens_max =
       or_default(options->n_tokens_max, out->protocol->n_tokens_max);

@@ -14,6 +14,7 @@ struct llqi_settings {
   char *task, *directory, *samples;      /* samples: NULL when generating */
   char *sandbox, *check;                 /* names */
   const char *compute;                   /* "f32", "bf16" */
+  const char *kv_cache;                  /* "compute", "fp8", "int8" */
   char task_sha256[LLQI_HASH_TEXT_SIZE]; /* of what the tasks say */
   char samples_sha256[LLQI_HASH_TEXT_SIZE];
   int64_t n_tasks;     /* in the set that is used */

@@ -60,7 +60,7 @@ static int read_options(const llq_backend *backend, const llq_model *model,
   out->n_chunk = n_chunk < out->n_context ? n_chunk : out->n_context;
   out->n_sequences = o.n_sequences > 0 ? o.n_sequences : DEFAULT_SEQUENCES;
   out->is_fast = o.is_fast;
-  return LLQ_OK;
+  return llqi_kv_cache_type(model, o.kv_cache, out->compute, &out->kv_dtype);
 }
 
 /* A model without a tokenizer gives ids, and no text. */

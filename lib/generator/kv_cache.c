@@ -5,7 +5,29 @@
 
 #include "base/alloc.h"
 #include "base/status.h"
+#include "model/kv_scheme.h"
 #include "tensor/dtype.h"
+
+/* fp8 may do without scales, as its numbers reach from 2^-9 to 448. */
+int llqi_kv_cache_type(const llq_model *model, const char *name, int compute,
+                       int *dtype) {
+  *dtype = compute;
+  if (name == NULL)
+    *dtype = model->kv_dtype != 0 ? model->kv_dtype : compute;
+  if (name == NULL || strcmp(name, "compute") == 0)
+    return LLQ_OK;
+  *dtype = llqi_kv_dtype_find(name);
+  LLQ_REQUIRE(*dtype != 0, "kv_cache is '%s'; expected compute, fp8 or int8",
+              name);
+  LLQ_REQUIRE(model->kv_dtype == 0 || model->kv_dtype == *dtype,
+              "kv_cache is %s, but %s has scales for %s", name, model->source,
+              llqi_kv_dtype_name(model->kv_dtype));
+  LLQ_REQUIRE(*dtype == model->kv_dtype || *dtype == LLQ_F8_E4M3,
+              "kv_cache is %s, but %s has no scales for it: quantize it with a "
+              "kv_cache, which calibrates them",
+              name, model->source);
+  return LLQ_OK;
+}
 
 static int open_layer(struct llqi_kv_cache *cache, llq_kv *layer,
                       size_t n_bytes) {
@@ -26,8 +48,9 @@ static int open_pages(struct llqi_kv_cache *cache) {
 }
 
 int llqi_kv_cache_open(struct llqi_kv_cache *cache, llq_backend *backend,
-                       const struct llqi_config *config, int dtype,
-                       int n_pages) {
+                       const llq_model *model, int dtype, int n_pages) {
+  const struct llqi_config *config = &model->config;
+  const int has_scales = dtype == model->kv_dtype;
   *cache = (struct llqi_kv_cache){.backend = backend, .n_pages = n_pages};
   LLQ_TRY(open_pages(cache));
   cache->layers = llqi_calloc((size_t)config->n_layers, sizeof *cache->layers);
@@ -38,11 +61,15 @@ int llqi_kv_cache_open(struct llqi_kv_cache *cache, llq_backend *backend,
                    (size_t)config->n_kv_heads * (size_t)config->head_size *
                    llqi_dtype_size(dtype);
   for (int i = 0; i < cache->n_layers; i++) {
-    cache->layers[i] = (llq_kv){.dtype = dtype,
-                                .n_pages = n_pages,
-                                .page_size = LLQI_PAGE_SIZE,
-                                .n_kv_heads = (int32_t)config->n_kv_heads,
-                                .head_size = (int32_t)config->head_size};
+    const struct llqi_layer *from = &model->layers[i];
+    cache->layers[i] =
+        (llq_kv){.dtype = dtype,
+                 .n_pages = n_pages,
+                 .page_size = LLQI_PAGE_SIZE,
+                 .n_kv_heads = (int32_t)config->n_kv_heads,
+                 .head_size = (int32_t)config->head_size,
+                 .key_scale = has_scales ? from->key_scale : 1,
+                 .value_scale = has_scales ? from->value_scale : 1};
     LLQ_TRY(open_layer(cache, &cache->layers[i], n_bytes));
   }
   return LLQ_OK;

@@ -10,7 +10,7 @@
 #define LLQI_GENERATOR_KV_CACHE_H
 
 #include "backend/backend.h"
-#include "model/config.h"
+#include "model/model.h"
 
 /* Positions a page: few enough to waste little at a sequence's end, many
    enough for a kernel to stream through. */
@@ -43,10 +43,15 @@ static inline int llqi_full_pages(int64_t n_positions) {
   return (int)(n_positions / LLQI_PAGE_SIZE);
 }
 
-/* dtype: LLQ_F32 or LLQ_BF16. Close it also when open failed. */
+/* The type that a generator's option `kv_cache` (NULL: none) makes of a model's
+   cache: one of 8 bits, or `compute`. */
+int llqi_kv_cache_type(const llq_model *model, const char *name, int compute,
+                       int *dtype);
+
+/* Codes have the model's scales if it has some of this dtype, else scales of 1.
+   Close it also when open failed. */
 int llqi_kv_cache_open(struct llqi_kv_cache *cache, llq_backend *backend,
-                       const struct llqi_config *config, int dtype,
-                       int n_pages);
+                       const llq_model *model, int dtype, int n_pages);
 void llqi_kv_cache_close(struct llqi_kv_cache *cache);
 
 int llqi_page_table_open(struct llqi_page_table *table, int capacity);

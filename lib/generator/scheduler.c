@@ -18,7 +18,7 @@ static int size_cache(llq_backend *backend, const struct llqi_config *config,
   int64_t wanted = least * options->n_sequences;
   int64_t page_bytes = 2 * config->n_layers * LLQI_PAGE_SIZE *
                        config->n_kv_heads * config->head_size *
-                       (int64_t)llqi_dtype_size(options->compute);
+                       (int64_t)llqi_dtype_size(options->kv_dtype);
   llq_device_info info = LLQ_DEVICE_INFO_INIT;
   LLQ_TRY(llq_backend_describe(backend, &info));
   int64_t fit = wanted;
@@ -39,10 +39,9 @@ static int size_cache(llq_backend *backend, const struct llqi_config *config,
 }
 
 static int open_memory(struct llqi_scheduler *s, llq_backend *backend,
-                       const struct llqi_config *config, int compute,
-                       int n_pages) {
+                       const llq_model *model, int kv_dtype, int n_pages) {
   size_t n_sequences = (size_t)s->n_sequences;
-  LLQ_TRY(llqi_kv_cache_open(&s->cache, backend, config, compute, n_pages));
+  LLQ_TRY(llqi_kv_cache_open(&s->cache, backend, model, kv_dtype, n_pages));
   LLQ_TRY(llqi_sampler_open(&s->sampler, s->n_vocab));
   LLQ_TRY(llqi_batch_open(&s->batch, s->n_sequences + s->n_chunk,
                           s->n_sequences,
@@ -73,7 +72,7 @@ int llqi_scheduler_open(struct llqi_scheduler *s, llq_backend *backend,
       .is_fast = options->is_fast};
   LLQ_TRY(llqi_forward_open(&s->forward, backend, model, &forward_options));
   LLQ_TRY(size_cache(backend, &model->config, options, &n_pages));
-  return open_memory(s, backend, &model->config, options->compute, n_pages);
+  return open_memory(s, backend, model, options->kv_dtype, n_pages);
 }
 
 void llqi_scheduler_close(struct llqi_scheduler *s) {

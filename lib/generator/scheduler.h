@@ -35,7 +35,8 @@ struct llqi_scheduler {
 };
 
 struct llqi_scheduler_options {
-  int compute; /* LLQ_F32, LLQ_BF16 */
+  int compute;  /* LLQ_F32, LLQ_BF16 */
+  int kv_dtype; /* as llqi_kv_cache_type() has it */
   int32_t n_sequences, n_context, n_chunk;
   int32_t is_fast;
 };

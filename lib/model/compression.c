@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/log.h"
 #include "base/status.h"
 #include "model/match.h"
 
@@ -191,6 +190,26 @@ int llqi_stored_find(const json_t *json, const char *where, const char *module,
   return read_group(json, group, part, out);
 }
 
+int llqi_compression_kv(const json_t *json, const char *where, int *dtype) {
+  const json_t *scheme = json_object_get(json, "kv_cache_scheme");
+  char part[400];
+  struct args a;
+  *dtype = 0;
+  if (is_absent(scheme))
+    return LLQ_OK;
+  snprintf(part, sizeof part, "%.300s: kv_cache_scheme", where);
+  LLQ_TRY(read_args(scheme, part, &a));
+  const int per_tensor =
+      is(a.strategy, "tensor") || (is(a.strategy, "") && a.group_size == 0);
+  if (a.bits != 8 || !a.symmetric || a.dynamic || !per_tensor)
+    return refuse_args(part, &a);
+  if (is(a.type, "float"))
+    *dtype = LLQ_F8_E4M3;
+  else if (is(a.type, "int"))
+    *dtype = LLQ_I8;
+  return *dtype != 0 ? LLQ_OK : refuse_args(part, &a);
+}
+
 static int check_groups(const json_t *json, const char *where) {
   const char *name;
   json_t *groups = json_object_get(json, "config_groups"), *group;
@@ -211,11 +230,6 @@ int llqi_compression_check(const json_t *json, const char *where) {
     return refuse(where, "quantization_status", status);
   if (!is_absent(json_object_get(json, "transform_config")))
     return refuse(where, "transform_config", "...");
-  if (!is_absent(json_object_get(json, "kv_cache_scheme")))
-    llqi_log(
-        LLQ_LOG_WARNING,
-        "%s: kv_cache_scheme is left out: keys and values stay unquantized",
-        where);
   const json_t *sparsity = json_object_get(json, "sparsity_config");
   const char *format = "dense";
   if (!is_absent(sparsity))

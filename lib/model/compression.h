@@ -25,6 +25,10 @@ struct llqi_stored {
 int llqi_stored_find(const json_t *json, const char *where, const char *module,
                      struct llqi_stored *out);
 
+/* Reads the kv_cache_scheme: the type of codes, one scale a tensor; 0 if there
+   is none. */
+int llqi_compression_kv(const json_t *json, const char *where, int *dtype);
+
 /* Checks what does not depend on a linear. */
 int llqi_compression_check(const json_t *json, const char *where);
 

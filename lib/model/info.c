@@ -7,6 +7,7 @@
 
 #include "base/options.h"
 #include "base/status.h"
+#include "model/kv_scheme.h"
 #include "model/load.h"
 #include "model/model.h"
 #include "tensor/dtype.h"
@@ -95,6 +96,8 @@ int llq_model_describe(const llq_model *model, llq_model_info *info) {
   };
   snprintf(ours.scheme, sizeof ours.scheme, "%s", all.scheme);
   snprintf(ours.dtype, sizeof ours.dtype, "%s", dtype_text(c->dtype));
+  snprintf(ours.kv_cache, sizeof ours.kv_cache, "%s",
+           llqi_kv_dtype_name(model->kv_dtype));
   return llqi_struct_return(info, &ours, sizeof ours, "llq_model_info");
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/kv_scheme.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
@@ -133,12 +134,10 @@ const char *llqi_layout_loss(const struct llqi_layout_plan *plan,
 
 int llqi_layout_check(const llq_model *model,
                       const struct llqi_layout_plan *plan) {
-  const json_t *quantization =
-      json_object_get(model->config.json, "quantization_config");
-  const json_t *cache = json_object_get(quantization, "kv_cache_scheme");
-  if (cache != NULL && !json_is_null(cache))
+  if (model->kv_dtype != 0 && plan->layout != LLQI_LAYOUT_COMPRESSED)
     return llqi_fail(LLQ_ERROR_UNSUPPORTED,
-                     "%s: would lose its kv_cache_scheme as %s", model->source,
+                     "%s: would lose the %s scales of its KV cache as %s",
+                     model->source, llqi_kv_dtype_name(model->kv_dtype),
                      names[plan->layout]);
   for (int64_t i = 0; i < n_linears(model); i++) {
     const char *loss = llqi_layout_loss(plan, linear_at(model, i));

@@ -43,7 +43,7 @@ int llqi_layout_scale_dtype(const struct llqi_layout_plan *plan,
                             const llq_weight *weight);
 
 /* Fails with LLQ_ERROR_UNSUPPORTED, naming linear and reason, if anything of a
-   model would be lost. */
+   model would be lost: of its linears, or the scales of its KV cache. */
 int llqi_layout_check(const llq_model *model,
                       const struct llqi_layout_plan *plan);
 

@@ -11,6 +11,7 @@
 #include "model/compressed.h"
 #include "model/compression.h"
 #include "model/gptq.h"
+#include "model/kv_scheme.h"
 #include "model/layout.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
@@ -331,5 +332,7 @@ int llqi_model_load(llq_model *model) {
     return LLQ_ERROR_MEMORY;
   for (int64_t i = 0; i < model->config.n_layers; i++)
     LLQ_TRY(load_layer(model, &packing, i));
-  return LLQ_OK;
+  return packing.layout == LLQI_LAYOUT_COMPRESSED
+             ? llqi_kv_load(model, packing.json, packing.where)
+             : LLQ_OK;
 }

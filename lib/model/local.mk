@@ -13,6 +13,7 @@ libllqi_la_SOURCES += \
 	lib/model/gguf_config.c \
 	lib/model/gptq.c lib/model/gptq_config.c lib/model/gptq.h \
 	lib/model/info.c \
+	lib/model/kv_scheme.c lib/model/kv_scheme.h \
 	lib/model/layout.c lib/model/layout.h \
 	lib/model/load.c lib/model/load.h \
 	lib/model/match.c lib/model/match.h \

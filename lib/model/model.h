@@ -32,6 +32,7 @@ struct llqi_layer {
   llq_weight linears[LLQI_N_LINEARS];
   struct llqi_tensor input_norm;          /* [hidden_size] */
   struct llqi_tensor post_attention_norm; /* [hidden_size] */
+  float key_scale, value_scale;           /* of a KV cache in 8 bits */
 };
 
 struct llq_model {
@@ -41,6 +42,8 @@ struct llq_model {
   struct llqi_tensor final_norm;
   llq_weight output; /* dense; the embedding if tied */
   struct llqi_layer *layers;
+  int kv_dtype;    /* of the KV cache that the layers have scales for: of enum
+                      llq_dtype; 0: none */
   char *source;    /* as given to llq_model_open */
   char *directory; /* of the files to copy on saving; NULL if random */
   char *quantization_method; /* "rtn", for the manifest; NULL: not quantized */

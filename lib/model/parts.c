@@ -106,6 +106,18 @@ static int add_weight(struct llqi_parts *parts, const char *module,
   }
 }
 
+/* The scales of keys and values. */
+static int add_kv(struct llqi_parts *parts, const struct llqi_layer *layer,
+                  int64_t number) {
+  char module[96];
+  snprintf(module, sizeof module, "model.layers.%lld.self_attn",
+           (long long)number);
+  LLQ_TRY(llqi_parts_add(parts, module, "k_scale", LLQ_F32, 1, 0,
+                         &layer->key_scale));
+  return llqi_parts_add(parts, module, "v_scale", LLQ_F32, 1, 0,
+                        &layer->value_scale);
+}
+
 static int add_layer(struct llqi_parts *parts,
                      const struct llqi_layout_plan *plan,
                      const struct llqi_layer *layer, int64_t number) {
@@ -125,10 +137,15 @@ static int add_layer(struct llqi_parts *parts,
 
 int llqi_parts_list(const llq_model *model, const struct llqi_layout_plan *plan,
                     struct llqi_parts *out) {
+  const int has_kv =
+      model->kv_dtype != 0 && plan->layout == LLQI_LAYOUT_COMPRESSED;
   *out = (struct llqi_parts){0};
   int status = add_tensor(out, "model.embed_tokens", &model->embedding);
-  for (int64_t i = 0; i < model->config.n_layers && status >= 0; i++)
+  for (int64_t i = 0; i < model->config.n_layers && status >= 0; i++) {
     status = add_layer(out, plan, &model->layers[i], i);
+    if (status >= 0 && has_kv)
+      status = add_kv(out, &model->layers[i], i);
+  }
   if (status >= 0)
     status = add_tensor(out, "model.norm", &model->final_norm);
   if (status >= 0 && !model->config.tied)

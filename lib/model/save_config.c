@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/kv_scheme.h"
 #include "model/save.h"
 
 #define GROUPS_LIMIT 32
@@ -130,9 +131,11 @@ static json_t *group_json(const struct groups *groups, int i) {
                    "format", format_of(group->example));
 }
 
-static json_t *quantization_json(const struct groups *groups) {
+static json_t *quantization_json(const struct groups *groups,
+                                 const llq_model *model) {
   json_t *config_groups = json_object();
-  const char *format = format_of(groups->all[0].example);
+  const char *format =
+      groups->n > 0 ? format_of(groups->all[0].example) : "dense";
   for (int i = 0; i < groups->n; i++) {
     char name[20];
     snprintf(name, sizeof name, "group_%d", i);
@@ -140,11 +143,11 @@ static json_t *quantization_json(const struct groups *groups) {
     if (strcmp(format_of(groups->all[i].example), format) != 0)
       format = "mixed-precision";
   }
-  return json_pack("{s:s, s:s, s:s, s:o, s:O, s:n, s:n}", "quant_method",
+  return json_pack("{s:s, s:s, s:s, s:o, s:O, s:o, s:n}", "quant_method",
                    "compressed-tensors", "format", format,
                    "quantization_status", "compressed", "config_groups",
                    config_groups, "ignore", groups->ignore, "kv_cache_scheme",
-                   "global_compression_ratio");
+                   llqi_kv_json(model), "global_compression_ratio");
 }
 
 static int compressed_json(const llq_model *model, json_t **out) {
@@ -153,8 +156,8 @@ static int compressed_json(const llq_model *model, json_t **out) {
   int status = groups.owner != NULL && groups.ignore != NULL
                    ? sort_all(&groups, model)
                    : no_memory();
-  if (status >= 0 && groups.n > 0 &&
-      (*out = quantization_json(&groups)) == NULL)
+  if (status >= 0 && (groups.n > 0 || model->kv_dtype != 0) &&
+      (*out = quantization_json(&groups, model)) == NULL)
     status = no_memory();
   json_decref(groups.owner);
   json_decref(groups.ignore);

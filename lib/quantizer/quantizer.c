@@ -78,6 +78,7 @@ static int make_result(llq_quantizer *quantizer) {
   result->embedding = base->embedding;
   result->final_norm = base->final_norm;
   result->output = base->output;
+  result->kv_dtype = base->kv_dtype;
   size_t n_layers = (size_t)base->config.n_layers;
   result->layers = llqi_array(n_layers, sizeof *result->layers);
   if (result->layers == NULL)

@@ -64,6 +64,8 @@ static int keep_options(llq_sweep *s, const llq_evaluator_options *given) {
   LLQ_TRY(llqi_settings_make(&s->settings, given, s->backend, s->model));
   s->options.protocol = s->protocol;
   s->options.compute = s->compute;
+  if (s->options.kv_cache != NULL)
+    s->options.kv_cache = s->settings.kv_cache;
   s->options.task = s->settings.task;
   s->options.directory = s->settings.directory;
   s->options.sandbox = s->settings.sandbox;

@@ -94,6 +94,12 @@ static inline float of_e4m3(uint8_t x) {
   return llqi_f32_of_bits((uint32_t)(x & 0x80) << 24 | bits);
 }
 
+/* NaN has no code: 0. */
+static inline int8_t to_i8(float x) {
+  float clamped = x > 127 ? 127 : x < -128 ? -128 : x;
+  return (int8_t)llqi_f32_to_int(x == x ? clamped : 0);
+}
+
 float llqi_f16_to_f32(uint16_t x) {
   return of_f16(x);
 }
@@ -114,6 +120,7 @@ LLQI_VECTOR
 void llqi_to_f32(int dtype, const void *from, size_t n, float *to) {
   const uint16_t *words = from;
   const uint8_t *bytes = from;
+  const int8_t *integers = from;
   switch (dtype) {
   case LLQ_F32:
     memcpy(to, from, n * sizeof *to);
@@ -130,6 +137,10 @@ void llqi_to_f32(int dtype, const void *from, size_t n, float *to) {
     for (size_t i = 0; i < n; i++)
       to[i] = of_e4m3(bytes[i]);
     break;
+  case LLQ_I8:
+    for (size_t i = 0; i < n; i++)
+      to[i] = integers[i];
+    break;
   }
 }
 
@@ -137,6 +148,7 @@ LLQI_VECTOR
 void llqi_from_f32(int dtype, const float *from, size_t n, void *to) {
   uint16_t *words = to;
   uint8_t *bytes = to;
+  int8_t *integers = to;
   switch (dtype) {
   case LLQ_F32:
     memcpy(to, from, n * sizeof *from);
@@ -152,6 +164,10 @@ void llqi_from_f32(int dtype, const float *from, size_t n, void *to) {
   case LLQ_F8_E4M3:
     for (size_t i = 0; i < n; i++)
       bytes[i] = to_e4m3(from[i]);
+    break;
+  case LLQ_I8:
+    for (size_t i = 0; i < n; i++)
+      integers[i] = to_i8(from[i]);
     break;
   }
 }

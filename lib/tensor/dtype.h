@@ -19,14 +19,15 @@ const char *llqi_dtype_name(int dtype);
 /* The enum llq_dtype of a safetensors name; 0 if there is none. */
 int llqi_dtype_of(const char *name);
 
-/* n values of a float type (F32, F16, BF16, F8_E4M3) to float and back. */
+/* n values of a float type (F32, F16, BF16, F8_E4M3) or of I8, which saturates,
+   to float and back. */
 void llqi_to_f32(int dtype, const void *from, size_t n, float *to);
 void llqi_from_f32(int dtype, const float *from, size_t n, void *to);
 
 /* Rounds floats to the nearest values of a float type. */
 void llqi_round_f32(int dtype, float *values, size_t n);
 
-/* One value of a float type. */
+/* One value of such a type. */
 float llqi_load_f32(int dtype, const void *from, size_t index);
 
 static inline uint32_t llqi_f32_bits(float x) {

@@ -87,7 +87,8 @@ function Model:info()
   check(C.llq_model_describe(self:open(), info))
   local found = {architecture = ffi.string(info.architecture),
                  scheme = ffi.string(info.scheme),
-                 dtype = ffi.string(info.dtype), tied = info.tied == 1}
+                 dtype = ffi.string(info.dtype),
+                 kv_cache = ffi.string(info.kv_cache), tied = info.tied == 1}
   for _, name in ipairs(info_fields) do found[name] = tonumber(info[name]) end
   return found
 end

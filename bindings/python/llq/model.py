@@ -41,6 +41,7 @@ class ModelInfo:
     n_weight_bytes: int
     n_linear_bytes: int
     n_kv_bytes: int
+    kv_cache: str
 
 
 class Model(Handle):

@@ -124,12 +124,13 @@ def roofline(model: Model, hardware: Iterable[Hardware],
     """
     ax = _axes(ax)
     info = model.info
+    kv_bytes = info.n_kv_bytes / (2 if info.kv_cache else 1)
     batches = [2**i for i in range(11)]
     for device in hardware:
         for scheme in schemes:
             weights = model.bytes_in(scheme)
             rates = [batch / max(
-                (weights + batch * n_tokens * info.n_kv_bytes)
+                (weights + batch * n_tokens * kv_bytes)
                 / device.bytes_per_second,
                 2 * info.n_parameters * batch / device.operations_per_second)
                 for batch in batches]

@@ -22,10 +22,16 @@ static size_t head_at(const struct sequence *sequence, int position, int head) {
   return (slot * (size_t)kv->n_kv_heads + (size_t)head) * (size_t)kv->head_size;
 }
 
+/* A number of the cache: of codes, what they mean. */
+static float load(const llq_kv *kv, const void *from, float scale, size_t at) {
+  float x = llqi_load_f32(kv->dtype, from, at);
+  return llqi_dtype_size(kv->dtype) == 1 ? x * scale : x;
+}
+
 static float dot(const llq_kv *kv, size_t key, const float *q) {
   double sum = 0;
   for (int i = 0; i < kv->head_size; i++)
-    sum += (double)q[i] * llqi_load_f32(kv->dtype, kv->keys, key + (size_t)i);
+    sum += (double)q[i] * load(kv, kv->keys, kv->key_scale, key + (size_t)i);
   return (float)sum;
 }
 
@@ -46,9 +52,8 @@ static void attend(const struct sequence *sequence, int head, int n_positions,
   for (int i = 0; i < kv->head_size; i++) {
     double mean = 0;
     for (int p = 0; p < n_positions; p++)
-      mean += (double)scores[p] *
-              llqi_load_f32(kv->dtype, kv->values,
-                            head_at(sequence, p, head) + (size_t)i);
+      mean += (double)scores[p] * load(kv, kv->values, kv->value_scale,
+                                       head_at(sequence, p, head) + (size_t)i);
     out[i] = (float)(mean / sum);
   }
 }

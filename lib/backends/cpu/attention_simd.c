@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention as in attention.c: scores and their largest, exponentials, then
-   the weighted sum of values; always in order of position. */
+   the weighted sum of values; always in order of position. The scales of codes
+   are factors of the scores and of the sums. */
 #include <math.h>
 
 #include "backends/cpu/kernels_simd.h"
 #include "base/status.h"
+#include "tensor/dtype.h"
 
 #define HEAD_MAX 128
 #define VECTORS_MAX (HEAD_MAX / LANES)
@@ -14,7 +16,8 @@ struct row {
   const llq_kv *cache;
   const int32_t *pages;
   int n_positions;
-  float scale;
+  float scale; /* of scores */
+  float value_scale;
 };
 
 /* A position's head, in elements from the start of the cache. */
@@ -25,6 +28,19 @@ INLINE int64_t head_at(const struct row *row, int position, int head) {
   return (slot * kv->n_kv_heads + head) * kv->head_size;
 }
 
+/* 16 numbers of the cache, without their scale. */
+INLINE v16 load_cached(int dtype, const void *from, int64_t at) {
+  const char *bytes = from;
+  switch (dtype) {
+  case LLQ_I8:
+    return v16_load_i8(bytes + at);
+  case LLQ_F8_E4M3:
+    return v16_load_e4m3(bytes + at);
+  default:
+    return v16_load_type(dtype, from, at);
+  }
+}
+
 INLINE void score(int dtype, int n, const struct row *row, int head,
                   const v16 *q, float *scores) {
   for (int p = 0; p < row->n_positions; p++) {
@@ -32,8 +48,8 @@ INLINE void score(int dtype, int n, const struct row *row, int head,
     v16 sum = v16_zero();
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
-      sum = v16_fma(
-          q[i], v16_load_type(dtype, row->cache->keys, at + LANES * i), sum);
+      sum = v16_fma(q[i], load_cached(dtype, row->cache->keys, at + LANES * i),
+                    sum);
     scores[p] = row->scale * v16_sum(sum);
   }
 }
@@ -49,7 +65,7 @@ INLINE void weigh(int dtype, int n, const struct row *row, int head,
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
       sum[i] = v16_fma(weight,
-                       v16_load_type(dtype, row->cache->values, at + LANES * i),
+                       load_cached(dtype, row->cache->values, at + LANES * i),
                        sum[i]);
   }
 }
@@ -75,10 +91,14 @@ INLINE void attend(int dtype, int n, const struct row *row, int head,
                    const v16 *q, float *scores, v16 *out) {
   score(dtype, n, row, head, q, scores);
   v16 total = v16_set(softmax(scores, row->n_positions));
+  v16 value_scale = v16_set(row->value_scale);
+  int has_codes = dtype == LLQ_I8 || dtype == LLQ_F8_E4M3;
   weigh(dtype, n, row, head, scores, out);
 #pragma GCC unroll 8
-  for (int i = 0; i < n; i++)
+  for (int i = 0; i < n; i++) {
     out[i] = v16_div(out[i], total);
+    out[i] = has_codes ? v16_mul(out[i], value_scale) : out[i];
+  }
 }
 
 /* The heads of query that share a head of keys: q, out are [n_heads, n * 16]
@@ -115,20 +135,29 @@ GROUP(F32, 8)
 GROUP(BF16, 2)
 GROUP(BF16, 4)
 GROUP(BF16, 8)
+GROUP(I8, 2)
+GROUP(I8, 4)
+GROUP(I8, 8)
+GROUP(F8_E4M3, 2)
+GROUP(F8_E4M3, 4)
+GROUP(F8_E4M3, 8)
 
 /* The kernel for heads of 32, 64 or 128; NULL for others. */
 static group_fn choose_group(const llq_kv *cache) {
-  int is_f32 = cache->dtype == LLQ_F32;
-  switch (cache->head_size) {
-  case 32:
-    return is_f32 ? group_F32_2 : group_BF16_2;
-  case 64:
-    return is_f32 ? group_F32_4 : group_BF16_4;
-  case 128:
-    return is_f32 ? group_F32_8 : group_BF16_8;
-  default:
-    return NULL;
-  }
+  static const struct {
+    int dtype;
+    group_fn groups[3];
+  } kernels[] = {
+      {LLQ_F32, {group_F32_2, group_F32_4, group_F32_8}},
+      {LLQ_BF16, {group_BF16_2, group_BF16_4, group_BF16_8}},
+      {LLQ_I8, {group_I8_2, group_I8_4, group_I8_8}},
+      {LLQ_F8_E4M3, {group_F8_E4M3_2, group_F8_E4M3_4, group_F8_E4M3_8}},
+  };
+  for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
+    for (int j = 0; j < 3; j++)
+      if (cache->dtype == kernels[i].dtype && cache->head_size == 32 << j)
+        return kernels[i].groups[j];
+  return NULL;
 }
 
 /* Which segment each row belongs to; -1: none. */
@@ -172,7 +201,7 @@ static void attend_item(void *user, uint32_t item, int thread) {
   const llq_segment *segment = &call->batch->segments[call->segment_of[r]];
   struct row row = {cache, call->batch->pages + segment->first_page,
                     segment->first_position + r - segment->first_row + 1,
-                    call->scale};
+                    call->scale, cache->value_scale};
   int n_heads = (int)(call->q->n_cols / cache->head_size / cache->n_kv_heads);
   call->group(&row, head, n_heads, call->q, (llq_view *)call->out,
               r * call->q->n_cols + (int64_t)head * n_heads * cache->head_size,
@@ -194,8 +223,10 @@ int ARCH(attention)(void *self, const llq_batch *batch, const llq_view *q,
     return LLQ_ERROR_MEMORY;
   int32_t *segment_of = (int32_t *)(scores + n_all);
   find_segments(batch, segment_of);
-  struct call call = {batch, q,      out,      cache,     group,
-                      scale, scores, n_scores, segment_of};
+  float key_scale = llqi_dtype_size(cache->dtype) == 1 ? cache->key_scale : 1;
+  struct call call = {batch,  q,        out,
+                      cache,  group,    scale * key_scale,
+                      scores, n_scores, segment_of};
   double work = (double)batch->n_rows * q->n_cols * n_positions / 4;
   llqi_threads_run(cpu->threads, llqi_cpu_threads(cpu, work),
                    (uint32_t)(batch->n_rows * cache->n_kv_heads), attend_item,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rotary embedding, and the keys' and values' way into the cache. */
+#include <math.h>
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
@@ -24,11 +25,19 @@ static void rotate_row(llq_view *x, int64_t row, int d, const float *cosines,
   llqi_cpu_store_row(x, row, values);
 }
 
+/* What becomes the nearest codes. */
+static void divide(float *values, int64_t n, float scale) {
+  for (int64_t i = 0; i < n; i++)
+    values[i] = isnan(values[i]) ? 0 : values[i] / scale;
+}
+
 /* Stores a row as one position of keys or values. */
-static void append(void *cache, const llq_kv *kv, int64_t slot,
+static void append(void *cache, int dtype, float scale, int64_t slot,
                    const llq_view *x, int64_t row, float *values) {
-  llq_view slots = {cache, 0, x->n_cols, kv->dtype};
+  llq_view slots = {cache, 0, x->n_cols, dtype};
   llqi_cpu_load_row(x, row, values);
+  if (llqi_dtype_size(dtype) == 1)
+    divide(values, x->n_cols, scale);
   llqi_cpu_store_row(&slots, slot, values);
 }
 
@@ -53,8 +62,9 @@ int llqi_cpu_rope_append(void *self, const llq_batch *batch,
           batch->pages[segment->first_page + position / cache->page_size];
       int64_t slot =
           (int64_t)page * cache->page_size + position % cache->page_size;
-      append(cache->keys, cache, slot, k, row, values);
-      append(cache->values, cache, slot, v, row, values);
+      append(cache->keys, cache->dtype, cache->key_scale, slot, k, row, values);
+      append(cache->values, cache->dtype, cache->value_scale, slot, v, row,
+             values);
     }
   }
   return LLQ_OK;

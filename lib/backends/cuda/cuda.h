@@ -129,6 +129,9 @@ int cuda_inputs_on(struct cuda_device *device, size_t size, void **memory);
 int cuda_ordered_on(struct cuda_device *device, size_t size, void **memory);
 int cuda_gates_on(struct cuda_device *device, size_t size, void **memory);
 
+/* A cache as kernels see it. */
+struct cuda_cache cuda_cache_of(const llq_kv *kv);
+
 /* Copies a batch's rows and pages to the device, for unfused operations. */
 int cuda_batch_upload(struct cuda_device *device, const llq_batch *batch, struct cuda_batch *out);
 

@@ -104,8 +104,7 @@ static int attend(void *self, const llq_view *cos_sin, const llq_view *qkv, llq_
                   llq_view *out) {
   struct cuda_device *device = self;
   const struct cuda_step *step = cuda_plan_step(device->plan);
-  const struct cuda_cache cache = {kv->keys,      kv->values,     kv->dtype,
-                                   kv->page_size, kv->n_kv_heads, kv->head_size};
+  const struct cuda_cache cache = cuda_cache_of(kv);
   const struct cuda_attention attention = {.batch = &step->batch,
                                            .qkv = qkv->data,
                                            .n_heads = (int)(out->n_cols / kv->head_size),

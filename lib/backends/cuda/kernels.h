@@ -52,6 +52,7 @@ struct cuda_batch {
 struct cuda_cache {
   void *keys, *values;
   int dtype, page_size, n_kv_heads, head_size;
+  float key_scale, value_scale; /* of codes: F8_E4M3, I8 */
 };
 
 /* Where and how a kernel of the fast tables is launched. */

@@ -47,16 +47,16 @@ static int linear(void *self, const void *weight, const llq_view *x, llq_view *o
   return LLQ_OK;
 }
 
-static struct cuda_cache cache_of(const llq_kv *kv) {
-  return (struct cuda_cache){kv->keys,      kv->values,     kv->dtype,
-                             kv->page_size, kv->n_kv_heads, kv->head_size};
+struct cuda_cache cuda_cache_of(const llq_kv *kv) {
+  return (struct cuda_cache){kv->keys,       kv->values,    kv->dtype,     kv->page_size,
+                             kv->n_kv_heads, kv->head_size, kv->key_scale, kv->value_scale};
 }
 
 static int rope_append(void *self, const llq_batch *batch, const llq_view *cos_sin, llq_view *q,
                        llq_view *k, const llq_view *v, llq_kv *kv) {
   struct cuda_device *device = self;
   struct cuda_batch placed;
-  struct cuda_cache cache = cache_of(kv);
+  struct cuda_cache cache = cuda_cache_of(kv);
   int status = cuda_batch_upload(device, batch, &placed);
   if (status < 0)
     return status;
@@ -74,7 +74,7 @@ static int attention(void *self, const llq_batch *batch, const llq_view *q, cons
                      float scale, llq_view *out) {
   struct cuda_device *device = self;
   struct cuda_batch placed;
-  struct cuda_cache cache = cache_of(kv);
+  struct cuda_cache cache = cuda_cache_of(kv);
   int status = cuda_batch_upload(device, batch, &placed);
   if (status < 0)
     return status;
@@ -111,7 +111,7 @@ static int gather(void *self, const llq_view *x, const int32_t *rows, llq_view *
 
 static int page_copy(void *self, llq_kv *kv, int from, int to) {
   struct cuda_device *device = self;
-  size_t element = kv->dtype == LLQ_F32 ? 4 : 2;
+  size_t element = kv->dtype == LLQ_F32 ? 4 : kv->dtype == LLQ_BF16 ? 2 : 1;
   size_t page = element * (size_t)kv->page_size * (size_t)kv->n_kv_heads * (size_t)kv->head_size;
   void *both[] = {kv->keys, kv->values};
   for (int i = 0; i < 2; i++)

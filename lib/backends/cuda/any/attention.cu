@@ -27,7 +27,7 @@ __global__ void attend_rows(cuda_batch batch, const void *q, int64_t q_stride, i
     float product = 0;
     for (int e = 0; e < lane_elements; e++)
       if (32 * e + static_cast<int>(threadIdx.x) < d)
-        product += query[e] * load_any(cache.keys, cache.dtype, at + 32 * e);
+        product += query[e] * load_cached(cache.keys, cache.dtype, cache.key_scale, at + 32 * e);
     float score = warp_sum(product) * scale;
     float new_peak = fmaxf(peak, score);
     float shrink = expf(peak - new_peak), weight = expf(score - new_peak);
@@ -35,7 +35,8 @@ __global__ void attend_rows(cuda_batch batch, const void *q, int64_t q_stride, i
     total = total * shrink + weight;
     for (int e = 0; e < lane_elements; e++)
       if (32 * e + static_cast<int>(threadIdx.x) < d)
-        sum[e] = sum[e] * shrink + weight * load_any(cache.values, cache.dtype, at + 32 * e);
+        sum[e] = sum[e] * shrink + weight * load_cached(cache.values, cache.dtype,
+                                                        cache.value_scale, at + 32 * e);
   }
   for (int e = 0; e < lane_elements; e++)
     if (32 * e + static_cast<int>(threadIdx.x) < d)

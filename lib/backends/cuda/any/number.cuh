@@ -63,6 +63,33 @@ __device__ inline float round_to_e4m3(float x) {
   return static_cast<float>(__nv_fp8_e4m3(x));
 }
 
+/* A number of a KV cache; codes are multiplied by their scale. */
+__device__ inline float load_cached(const void *p, int dtype, float scale, int64_t i) {
+  switch (dtype) {
+  case LLQ_F8_E4M3:
+    return e4m3_to_float(static_cast<const uint8_t *>(p)[i]) * scale;
+  case LLQ_I8:
+    return static_cast<float>(static_cast<const int8_t *>(p)[i]) * scale;
+  default:
+    return load_any(p, dtype, i);
+  }
+}
+
+/* The code nearest to x / scale; that of NaN is 0. */
+__device__ inline uint8_t code_of(int dtype, float scale, float x) {
+  float largest = dtype == LLQ_I8 ? 127 : 448, least = dtype == LLQ_I8 ? -128 : -448;
+  float clamped = x == x ? fminf(fmaxf(__fdiv_rn(x, scale), least), largest) : 0;
+  return dtype == LLQ_I8 ? static_cast<uint8_t>(__float2int_rn(clamped))
+                         : __nv_fp8_e4m3(clamped).__x;
+}
+
+__device__ inline void store_cached(void *p, int dtype, float scale, int64_t i, float x) {
+  if (dtype == LLQ_F8_E4M3 || dtype == LLQ_I8)
+    static_cast<uint8_t *>(p)[i] = code_of(dtype, scale, x);
+  else
+    store_any(p, dtype, i, x);
+}
+
 /* The same sum in every lane of a warp, in a fixed order. */
 __device__ inline float warp_sum(float x) {
   for (int distance = 16; distance > 0; distance /= 2)

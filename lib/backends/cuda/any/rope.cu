@@ -30,8 +30,8 @@ __global__ void rope_rows(cuda_batch batch, const float *cos_sin, cuda_qkv qkv, 
                  row.position % cache.page_size;
   for (int i = threadIdx.x; i < kv_width; i += blockDim.x) {
     int64_t from = blockIdx.x * qkv.kv_stride + i, to = slot * kv_width + i;
-    store_any(cache.keys, cache.dtype, to, load_any(qkv.k, dtype, from));
-    store_any(cache.values, cache.dtype, to, load_any(qkv.v, dtype, from));
+    store_cached(cache.keys, cache.dtype, cache.key_scale, to, load_any(qkv.k, dtype, from));
+    store_cached(cache.values, cache.dtype, cache.value_scale, to, load_any(qkv.v, dtype, from));
   }
 }
 
