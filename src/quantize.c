@@ -21,7 +21,9 @@ static int save(const struct command *command, llq_quantizer *quantizer,
   llq_model_close(quantized);
   if (status < 0)
     return command_failed(command);
-  fprintf(stderr, "%s: %s, %.1f MiB of weights\n", directory, info.scheme,
+  const int has_kv = info.kv_cache[0] != '\0';
+  fprintf(stderr, "%s: %s%s%s, %.1f MiB of weights\n", directory, info.scheme,
+          has_kv ? ", KV cache " : "", info.kv_cache,
           (double)info.n_weight_bytes / (1 << 20));
   return EXIT_DONE;
 }
@@ -141,6 +143,8 @@ int run_quantize(const struct command *command, int argc, char **argv) {
        "print what each linear's outputs lost"},
       {"recipe", OPTION_TEXT, &quantizer.recipe, "FILE",
        "lines of a pattern, a scheme and maybe a method: choices by linear"},
+      {"kv-cache", OPTION_TEXT, &quantizer.kv_cache, "TYPE",
+       "fp8 or int8: also calibrate the scales of a KV cache"},
       {"measure-on", OPTION_TEXT, &quantizer.measure_file, "FILE",
        "the same, on a file's tokens instead of calibration's"},
       {"compute", OPTION_TEXT, &quantizer.compute, "TYPE",

@@ -23,6 +23,7 @@ tests_of_internals = \
 	tests/test_gguf \
 	tests/test_greedy \
 	tests/test_kv_cache \
+	tests/test_kv_scales \
 	tests/test_linear \
 	tests/test_memory \
 	tests/test_methods \
@@ -155,6 +156,8 @@ tests_test_operations_SOURCES = tests/test_operations.c \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_kv_cache_SOURCES = tests/test_kv_cache.c $(generating) \
 	tests/support/guarded.c tests/support/guarded.h
+tests_test_kv_scales_SOURCES = tests/test_kv_scales.c $(calibrated) \
+	tests/support/forward_run.c tests/support/forward_run.h
 tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h \
 	tests/support/weights.c tests/support/weights.h

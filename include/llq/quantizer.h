@@ -61,8 +61,14 @@ typedef struct llq_quantizer_options {
                             linears' names; what it leaves out has the options
                             above. A line has a pattern as of file names, a
                             scheme, and maybe a method, group-size=N and
-                            asymmetric; the last line that fits decides; #
-                            begins a comment. NULL: none */
+                            asymmetric; the last line that fits decides; "kv-cache
+                            fp8" is as the option below; # begins a comment.
+                            NULL: none */
+  const char *kv_cache; /**< "fp8", "int8": also scales for a KV cache of 8 bits,
+                            of the largest keys and values that calibration
+                            makes the quantized layers give: max / 448 or
+                            max / 127, in the model's type. NULL: as the model
+                            has them, or none */
 } llq_quantizer_options;
 
 /** How a linear was quantized. */
@@ -90,15 +96,16 @@ typedef struct llq_quantized_linear {
  *  asymmetric, scale = (max - min) / 15 with 0 forced into the range; q =
  *  round-half-to-even of w / scale (+ zero point), clamped.
  *  @param out      the caller's, to close with llq_quantizer_close()
- *  @param backend  runs calibration; "rtn" needs none, and NULL is then fine;
- *                  it must outlive the quantizer
+ *  @param backend  runs calibration; "rtn" without kv_cache needs none, and
+ *                  NULL is then fine; it must outlive the quantizer
  *  @param model    unquantized; the quantizer keeps a reference
  *  @param options  required
  *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT naming the option, or the recipe's file
  *          and line; #LLQ_ERROR_IO, #LLQ_ERROR_FORMAT naming a recipe that
  *          cannot be read or is no text; #LLQ_ERROR_UNSUPPORTED
  *          naming the first linear that is quantized already, or that the
- *          scheme cannot hold (a width that groups don't divide);
+ *          scheme cannot hold (a width that groups don't divide), or a method
+ *          that would spoil the model's scales of its KV cache;
  *          #LLQ_ERROR_MEMORY. */
 LLQ_API int llq_quantizer_open(llq_quantizer **out, llq_backend *backend,
                                llq_model *model,
@@ -130,8 +137,9 @@ LLQ_API int llq_quantizer_calibrate_ids(llq_quantizer *quantizer,
  *  @return #LLQ_MORE; #LLQ_OK when all layers are done; #LLQ_ERROR_FORMAT for
  *          a weight that is NaN or infinite, or an asymmetric range too wide
  *          for its type, naming the tensor and the place in it; for an input
- *          of calibration that is; #LLQ_ERROR_STATE if the method needs
- *          calibration and has less than 128 tokens; #LLQ_ERROR_MEMORY. */
+ *          of calibration that is; #LLQ_ERROR_STATE if the method or kv_cache
+ *          needs calibration and has less than 128 tokens;
+ *          #LLQ_ERROR_MEMORY. */
 LLQ_API int llq_quantizer_step(llq_quantizer *quantizer,
                                llq_progress *progress);
 
@@ -161,7 +169,7 @@ LLQ_API void llq_quantizer_close(llq_quantizer *quantizer);
 /** An llq_quantizer_options to start from: its size, and defaults. */
 #define LLQ_QUANTIZER_OPTIONS_INIT                                             \
   {sizeof(llq_quantizer_options), NULL, NULL, 0, 0, 0, 0, 0, 0, 0,             \
-   NULL, NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL}
+   NULL, NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
 /** An llq_quantized_linear to start from: its size, and defaults. */
 #define LLQ_QUANTIZED_LINEAR_INIT                                              \
   {sizeof(llq_quantized_linear), "", "", "", 0, 0, 0, 0}

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/status.h"
 #include "quantizer/fold.h"
+#include "quantizer/kv_scales.h"
 #include "quantizer/matrix.h"
 #include "quantizer/measure.h"
 #include "tensor/dtype.h"
@@ -78,7 +79,8 @@ static int tap(void *user, int layer, enum llqi_linear linear,
 static int observe(struct llqi_layer_job *job) {
   LLQ_TRY(open_inputs(job));
   LLQ_TRY(llqi_streams_run(job->streams, job->from, tap, job,
-                           job->settings->is_parallel));
+                           job->settings->is_parallel &&
+                               job->settings->kv_dtype == 0));
   for (int i = 0; i < LLQI_N_INPUTS; i++) {
     job->failed = llqi_input_example(i);
     LLQ_TRY(llqi_inputs_finish(&job->inputs[i]));
@@ -278,6 +280,21 @@ static int quantize_group(struct llqi_layer_job *job, enum llqi_input input) {
   return status;
 }
 
+/* Sends the samples on, if that is not done yet: through what was made, or in
+   parallel through the original. On the way what was made shows its keys and
+   values. */
+static int advance(struct llqi_layer_job *job) {
+  const int is_parallel = job->settings->is_parallel;
+  if (job->settings->kv_dtype != 0)
+    LLQ_TRY(llqi_kv_scales_find(job->streams, job->calibrator, job->to,
+                                job->settings->kv_dtype, !is_parallel));
+  else if (!is_parallel)
+    return llqi_streams_run(job->streams, job->to, NULL, NULL, 1);
+  return is_parallel && job->settings->kv_dtype != 0
+             ? llqi_streams_run(job->streams, job->from, NULL, NULL, 1)
+             : LLQ_OK;
+}
+
 static int quantize_all(struct llqi_layer_job *job) {
   double start = now();
   if (job->streams != NULL) {
@@ -287,11 +304,10 @@ static int quantize_all(struct llqi_layer_job *job) {
   }
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(quantize_group(job, i));
-  if (job->streams == NULL || job->settings->is_parallel)
+  if (job->streams == NULL)
     return LLQ_OK;
   start = now();
-  return charge(job, LLQI_PHASE_ADVANCE, start,
-                llqi_streams_run(job->streams, job->to, NULL, NULL, 1));
+  return charge(job, LLQI_PHASE_ADVANCE, start, advance(job));
 }
 
 int llqi_layer_quantize(struct llqi_layer_job *job) {

@@ -9,6 +9,7 @@ libllqi_la_SOURCES += \
 	lib/quantizer/gptq_factor.c \
 	lib/quantizer/grid.c lib/quantizer/grid.h \
 	lib/quantizer/inputs.c lib/quantizer/inputs.h \
+	lib/quantizer/kv_scales.c lib/quantizer/kv_scales.h \
 	lib/quantizer/layer.c lib/quantizer/layer.h \
 	lib/quantizer/matrix.c lib/quantizer/matrix.h \
 	lib/quantizer/measure.c lib/quantizer/measure.h \

@@ -34,6 +34,24 @@ static int check_linears(const llq_quantizer *quantizer) {
   return LLQ_OK;
 }
 
+/* What is folded into values makes other scales of them necessary. */
+static int check_kv_cache(const llq_quantizer *quantizer) {
+  const llq_model *base = quantizer->base;
+  const int keeps = base->kv_dtype != 0 && quantizer->settings.kv_dtype == 0;
+  for (int64_t i = 0; keeps && i < base->config.n_layers * LLQI_N_LINEARS;
+       i++) {
+    const struct llqi_choice *choice = &quantizer->choices[i];
+    if (choice->target.format != LLQ_WEIGHT_DENSE &&
+        choice->method->folding != LLQI_FOLD_NOTHING)
+      return llqi_fail(
+          LLQ_ERROR_UNSUPPORTED,
+          "%s: method %s changes the values that the scales of "
+          "its KV cache are for: give a kv_cache, to find new ones",
+          base->source, choice->method->name);
+  }
+  return LLQ_OK;
+}
+
 /* Of all linears that are quantized; NULL: there are several. */
 static const char *method_of_all(const llq_quantizer *quantizer) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
@@ -58,11 +76,14 @@ static int choose(llq_quantizer *quantizer,
     return LLQ_ERROR_MEMORY;
   for (size_t i = 0; i < n; i++)
     quantizer->choices[i] = quantizer->settings.choice;
+  struct llqi_recipe recipe = {quantizer->choices,
+                               quantizer->base->config.n_layers,
+                               quantizer->settings.kv_dtype};
   if (options->recipe != NULL)
-    LLQ_TRY(llqi_recipe_apply(options->recipe, options,
-                              quantizer->base->config.n_layers,
-                              quantizer->choices));
-  return check_linears(quantizer);
+    LLQ_TRY(llqi_recipe_apply(&recipe, options->recipe, options));
+  quantizer->settings.kv_dtype = recipe.kv_dtype;
+  LLQ_TRY(check_linears(quantizer));
+  return check_kv_cache(quantizer);
 }
 
 /* A model that is all its base's, until its parts are replaced. */
@@ -78,7 +99,9 @@ static int make_result(llq_quantizer *quantizer) {
   result->embedding = base->embedding;
   result->final_norm = base->final_norm;
   result->output = base->output;
-  result->kv_dtype = base->kv_dtype;
+  result->kv_dtype = quantizer->settings.kv_dtype != 0
+                         ? quantizer->settings.kv_dtype
+                         : base->kv_dtype;
   size_t n_layers = (size_t)base->config.n_layers;
   result->layers = llqi_array(n_layers, sizeof *result->layers);
   if (result->layers == NULL)
@@ -96,9 +119,10 @@ static int make_result(llq_quantizer *quantizer) {
 
 /* Are a backend's operations of calibration there, and needed? */
 static int can_calibrate(const llq_quantizer *quantizer, llq_backend *backend) {
+  struct llqi_need need;
   if (!llqi_has_calibration(backend))
     return 0;
-  if (llqi_quantizer_calibrating(quantizer) == NULL ||
+  if (!llqi_quantizer_needs(quantizer, &need) ||
       llqi_calibration_start(backend) >= 0)
     return 1;
   llqi_log(LLQ_LOG_WARNING, "calibration computes on the CPU: %s",
@@ -133,9 +157,10 @@ static int prepare(llq_quantizer *quantizer, llq_backend *backend,
     return LLQ_ERROR_MEMORY;
   quantizer->base = llq_model_retain(model);
   LLQ_TRY(choose(quantizer, options));
-  const struct llqi_method *method = llqi_quantizer_calibrating(quantizer);
-  LLQ_REQUIRE(backend != NULL || method == NULL,
-              "llq_quantizer_open: method %s needs a backend", method->name);
+  struct llqi_need need;
+  LLQ_REQUIRE(!llqi_quantizer_needs(quantizer, &need) || backend != NULL,
+              "llq_quantizer_open: %s %s needs a backend", need.what,
+              need.name);
   LLQ_REQUIRE(backend != NULL || options->measure_file == NULL,
               "llq_quantizer_open: measure_file needs a backend");
   LLQ_TRY(llqi_threads_open(&quantizer->threads, options->n_threads));

@@ -47,8 +47,16 @@ static int read_choice(char *rest, const llq_quantizer_options *options,
   return llqi_method_find(ours.method, &choice->method);
 }
 
-static int apply_line(char *line, const llq_quantizer_options *options,
-                      int64_t n_layers, struct llqi_choice *choices) {
+/* The rest of a line about the KV cache. */
+static int read_kv_cache(char *rest, int *dtype) {
+  char *place, *name = strtok_r(rest, SPACES, &place);
+  LLQ_REQUIRE(name != NULL && strtok_r(NULL, SPACES, &place) == NULL,
+              "expected fp8 or int8 after kv-cache");
+  return llqi_kv_cache_read(name, dtype);
+}
+
+static int apply_line(struct llqi_recipe *recipe, char *line,
+                      const llq_quantizer_options *options) {
   char *place, name[128], *comment = strchr(line, '#');
   struct llqi_choice choice;
   int64_t n_fitting = 0;
@@ -57,13 +65,15 @@ static int apply_line(char *line, const llq_quantizer_options *options,
   const char *pattern = strtok_r(line, SPACES, &place);
   if (pattern == NULL)
     return LLQ_OK;
+  if (strcmp(pattern, "kv-cache") == 0)
+    return read_kv_cache(place, &recipe->kv_dtype);
   LLQ_TRY(read_choice(place, options, &choice));
-  for (int64_t i = 0; i < n_layers * LLQI_N_LINEARS; i++) {
+  for (int64_t i = 0; i < recipe->n_layers * LLQI_N_LINEARS; i++) {
     snprintf(name, sizeof name, "model.layers.%lld.%s",
              (long long)(i / LLQI_N_LINEARS),
              llqi_linear_names[i % LLQI_N_LINEARS]);
     if (fnmatch(pattern, name, 0) == 0) {
-      choices[i] = choice;
+      recipe->choices[i] = choice;
       n_fitting++;
     }
   }
@@ -71,8 +81,8 @@ static int apply_line(char *line, const llq_quantizer_options *options,
   return LLQ_OK;
 }
 
-int llqi_recipe_apply(const char *path, const llq_quantizer_options *options,
-                      int64_t n_layers, struct llqi_choice *choices) {
+int llqi_recipe_apply(struct llqi_recipe *recipe, const char *path,
+                      const llq_quantizer_options *options) {
   char *text;
   size_t n;
   int number = 0, status = LLQ_OK;
@@ -84,7 +94,7 @@ int llqi_recipe_apply(const char *path, const llq_quantizer_options *options,
     if (next != NULL)
       *next++ = '\0';
     number++;
-    status = apply_line(line, options, n_layers, choices);
+    status = apply_line(recipe, line, options);
     if (status < 0)
       llqi_fail_within(status, "%s:%d", path, number);
   }

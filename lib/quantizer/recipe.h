@@ -9,15 +9,23 @@
 
    Each line has a pattern (as of file names; a * takes dots too), a scheme, and
    maybe a method, group-size=N and asymmetric. Of several lines the last that
-   fits decides; what none fits has the options' own. # begins a comment. */
+   fits decides; what none fits has the options' own. A line "kv-cache fp8" or
+   "kv-cache int8" is about the whole model. # begins a comment. */
 #ifndef LLQI_QUANTIZER_RECIPE_H
 #define LLQI_QUANTIZER_RECIPE_H
 
 #include "quantizer/layer.h"
 
-/* Changes choices [n_layers, LLQI_N_LINEARS]. options: where a line says
-   nothing. Fails naming file and line, also if a line fits no linear. */
-int llqi_recipe_apply(const char *path, const llq_quantizer_options *options,
-                      int64_t n_layers, struct llqi_choice *choices);
+/* What a recipe changes. */
+struct llqi_recipe {
+  struct llqi_choice *choices; /* [n_layers, LLQI_N_LINEARS] */
+  int64_t n_layers;
+  int kv_dtype;
+};
+
+/* options: where a line says nothing. Fails naming file and line, also if a
+   line fits no linear. */
+int llqi_recipe_apply(struct llqi_recipe *recipe, const char *path,
+                      const llq_quantizer_options *options);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/kv_scheme.h"
 
 #define DAMPING 0.01
 #define BLOCK_SIZE 128
@@ -68,6 +69,13 @@ static int read_samples(const llq_quantizer_options *options,
   return LLQ_OK;
 }
 
+int llqi_kv_cache_read(const char *name, int *dtype) {
+  *dtype = name != NULL ? llqi_kv_dtype_find(name) : 0;
+  LLQ_REQUIRE(name == NULL || *dtype != 0,
+              "kv_cache: expected fp8 or int8, found '%s'", name);
+  return LLQ_OK;
+}
+
 int llqi_quantizer_settings_read(const llq_quantizer_options *options,
                                  struct llqi_quantizer_settings *out) {
   static const char *const types[] = {"bf16", "f32", NULL};
@@ -83,6 +91,7 @@ int llqi_quantizer_settings_read(const llq_quantizer_options *options,
   const double strength =
       options->smoothing > 0 ? options->smoothing : STRENGTH;
   out->strength[LLQI_INPUT_QKV] = out->strength[LLQI_INPUT_GATE_UP] = strength;
+  LLQ_TRY(llqi_kv_cache_read(options->kv_cache, &out->kv_dtype));
   out->is_parallel = options->is_parallel != 0;
   out->measures = options->measure != 0;
   LLQ_REQUIRE(options->measure_file == NULL || out->measures,

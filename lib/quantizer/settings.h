@@ -20,8 +20,12 @@ struct llqi_quantizer_settings {
   double strength[LLQI_N_INPUTS]; /* of SmoothQuant; 0: not smoothed */
   struct llqi_choice_of_samples samples;
   int compute;
+  int kv_dtype; /* of the KV cache to find scales for; 0: of none */
   int is_parallel, measures;
 };
+
+/* The type that a name of a KV cache says; 0 for NULL. */
+int llqi_kv_cache_read(const char *name, int *dtype);
 
 /* Fails naming the option. */
 int llqi_quantizer_settings_read(const llq_quantizer_options *options,

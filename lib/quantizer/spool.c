@@ -11,7 +11,7 @@
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
-static const char magic[8] = "llqspoo1";
+static const char magic[8] = "llqspoo2";
 
 /* What may be stored of a linear, in this order; then the two norms. */
 enum block { DATA, SCALE, ZERO, GROUP_INDEX, N_BLOCKS };
@@ -23,6 +23,7 @@ struct header {
   char key[LLQI_HASH_TEXT_SIZE];
   uint8_t has[LLQI_N_LINEARS][N_BLOCKS];
   struct llqi_outcome outcomes[LLQI_N_LINEARS];
+  float key_scale, value_scale;
 };
 
 static char *path_of(const struct llqi_spool *spool, int64_t number) {
@@ -108,6 +109,8 @@ int llqi_spool_write(const struct llqi_spool *spool, int64_t number,
   memcpy(header.magic, magic, sizeof magic);
   memcpy(header.key, spool->key, sizeof header.key);
   memcpy(header.outcomes, outcomes, sizeof header.outcomes);
+  header.key_scale = layer->key_scale;
+  header.value_scale = layer->value_scale;
   for (int i = 0; i < LLQI_N_LINEARS; i++)
     for (int b = 0; b < N_BLOCKS; b++) {
       const void *block = block_of(&layer->linears[i], b);
@@ -180,6 +183,8 @@ static int take_layer(const struct llqi_spool *spool,
     if ((norms[i]->data = take(file, &at, norms[i]->n_bytes)) == NULL)
       return 0;
   memcpy(outcomes, header.outcomes, sizeof header.outcomes);
+  layer->key_scale = header.key_scale;
+  layer->value_scale = header.value_scale;
   return at == file->size;
 }
 

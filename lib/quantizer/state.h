@@ -32,9 +32,12 @@ int llqi_within_linear(int status, const llq_model *model, int64_t layer,
 /* Does "bf16" convert all of a model? */
 int llqi_quantizer_converts(const llq_quantizer *quantizer);
 
-/* A method in use that needs calibration; NULL: none does. */
-const struct llqi_method *
-llqi_quantizer_calibrating(const llq_quantizer *quantizer);
+/* What needs calibration: "method" with its name, or "kv_cache". 0: nothing. */
+struct llqi_need {
+  const char *what, *name;
+};
+int llqi_quantizer_needs(const llq_quantizer *quantizer,
+                         struct llqi_need *need);
 
 /* Quantizes one more layer. LLQ_MORE, LLQ_OK, or a failure. */
 int llqi_quantizer_advance(llq_quantizer *quantizer);

@@ -9,7 +9,9 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "model/kv_scheme.h"
 #include "quantizer/convert.h"
+#include "quantizer/kv_scales.h"
 #include "quantizer/state.h"
 #include "tensor/weight.h"
 
@@ -33,14 +35,18 @@ int llqi_quantizer_converts(const llq_quantizer *quantizer) {
   return 1;
 }
 
-const struct llqi_method *
-llqi_quantizer_calibrating(const llq_quantizer *quantizer) {
+int llqi_quantizer_needs(const llq_quantizer *quantizer,
+                         struct llqi_need *need) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  const int kv_dtype = quantizer->settings.kv_dtype;
   for (int64_t i = 0; i < n; i++)
     if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
-        llqi_method_calibrates(quantizer->choices[i].method))
-      return quantizer->choices[i].method;
-  return NULL;
+        llqi_method_calibrates(quantizer->choices[i].method)) {
+      *need = (struct llqi_need){"method", quantizer->choices[i].method->name};
+      return 1;
+    }
+  *need = (struct llqi_need){"kv_cache", llqi_kv_dtype_name(kv_dtype)};
+  return kv_dtype != 0;
 }
 
 /* Adds the samples that are measured on; alone, where no method calibrates. */
@@ -77,11 +83,11 @@ static int describe(const llq_quantizer *quantizer, struct llqi_text *text) {
   char samples[LLQI_HASH_TEXT_SIZE];
   LLQ_TRY(llqi_calibration_hash(&quantizer->samples, samples));
   LLQ_TRY(llqi_text_printf(
-      text, "%s %s %s %zu %d %g %lld %d %g %d %d %d", llq_version(),
+      text, "%s %s %s %zu %d %g %lld %d %g %d %d %d %d", llq_version(),
       quantizer->base->source, samples, quantizer->samples.n_held_out,
       (int)gptq->order, gptq->damping, (long long)gptq->n_block,
       gptq->observer.n_steps, (double)gptq->observer.step, settings->compute,
-      settings->is_parallel, settings->measures));
+      settings->is_parallel, settings->measures, settings->kv_dtype));
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(llqi_text_printf(text, " %g", settings->strength[i]));
   for (int64_t i = 0; i < n; i++) {
@@ -138,13 +144,14 @@ static void forget_layer(const llq_quantizer *quantizer, int64_t layer) {
 
 /* ---- Steps ---- */
 
-static int check_samples(const llq_quantizer *quantizer) {
+static int check_samples(const llq_quantizer *quantizer,
+                         const struct llqi_need *need) {
   const int64_t n_widest = quantizer->base->config.intermediate_size;
   const size_t n_ids = quantizer->samples.n_ids;
   if (n_ids < TOKENS_MIN)
-    return llqi_fail(
-        LLQ_ERROR_STATE, "calibration: %zu tokens, method %s needs at least %d",
-        n_ids, llqi_quantizer_calibrating(quantizer)->name, TOKENS_MIN);
+    return llqi_fail(LLQ_ERROR_STATE,
+                     "calibration: %zu tokens, %s %s needs at least %d", n_ids,
+                     need->what, need->name, TOKENS_MIN);
   if ((int64_t)n_ids < n_widest)
     llqi_log(LLQ_LOG_WARNING,
              "calibration: %zu tokens are fewer than an input has numbers "
@@ -154,9 +161,10 @@ static int check_samples(const llq_quantizer *quantizer) {
 }
 
 static int begin(llq_quantizer *quantizer) {
-  const int needs = llqi_quantizer_calibrating(quantizer) != NULL;
+  struct llqi_need need;
+  const int needs = llqi_quantizer_needs(quantizer, &need);
   if (needs)
-    LLQ_TRY(check_samples(quantizer));
+    LLQ_TRY(check_samples(quantizer, &need));
   if (needs)
     LLQ_TRY(record_samples(quantizer));
   LLQ_TRY(hold_out(quantizer, needs));
@@ -244,6 +252,22 @@ static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
   return LLQ_OK;
 }
 
+/* The scales of a layer that was converted. */
+static int calibrate_layer(llq_quantizer *quantizer, int64_t layer) {
+  const int kv_dtype = quantizer->settings.kv_dtype;
+  if (kv_dtype == 0)
+    return LLQ_OK;
+  if (layer == 0)
+    LLQ_TRY(begin(quantizer));
+  int status =
+      llqi_kv_scales_find(&quantizer->streams, quantizer->calibrator,
+                          &quantizer->result->layers[layer], kv_dtype, 1);
+  if (status < 0)
+    return llqi_fail_within(status, "%s: model.layers.%lld",
+                            quantizer->base->source, (long long)layer);
+  return LLQ_OK;
+}
+
 /* The conversion to bf16, which is no quantization. */
 static int convert_layer(llq_quantizer *quantizer, int64_t layer) {
   for (int i = 0; i < LLQI_N_LINEARS; i++)
@@ -264,6 +288,7 @@ int llqi_quantizer_advance(llq_quantizer *quantizer) {
     return LLQ_OK;
   if (llqi_quantizer_converts(quantizer)) {
     LLQ_TRY(convert_layer(quantizer, quantizer->n_done));
+    LLQ_TRY(calibrate_layer(quantizer, quantizer->n_done));
   } else {
     if (quantizer->n_done == 0)
       LLQ_TRY(begin(quantizer));

@@ -169,7 +169,19 @@ static llq_batch make_batch(struct llqi_streams *s, size_t sample, size_t n) {
     batch.n_rows += (int32_t)length;
     batch.n_pages_listed += pages_of(length);
   }
+  s->n_segments = batch.n_segments;
   return batch;
+}
+
+/* A sample's pages follow each other in the cache. */
+llq_view llqi_streams_cached(const struct llqi_streams *s, int i,
+                             int is_value) {
+  const llq_segment *segment = &s->segments[i];
+  const int64_t n_cols = (int64_t)s->cache.n_kv_heads * s->cache.head_size;
+  const size_t slot = (size_t)segment->first_page * PAGE_SIZE;
+  char *rows = is_value ? s->cache.values : s->cache.keys;
+  return (llq_view){rows + slot * (size_t)n_cols * llqi_dtype_size(s->compute),
+                    segment->n_rows, n_cols, s->compute};
 }
 
 static int run_batch(struct llqi_streams *s, struct llqi_forward *forward,

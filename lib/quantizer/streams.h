@@ -16,6 +16,7 @@ struct llqi_streams {
   llq_kv cache; /* of one layer and one batch */
   int32_t *pages;
   llq_segment *segments;
+  int n_segments; /* of the batch under way */
   int32_t *ids; /* [n_rows_max]: rows of `hidden` as of an embedding */
   int n_rows_max, n_positions_max;
 };
@@ -33,5 +34,10 @@ void llqi_streams_close(struct llqi_streams *streams);
 int llqi_streams_run(struct llqi_streams *streams,
                      const struct llqi_layer *layer, llqi_tap tap, void *user,
                      int advance);
+
+/* For a tap of LLQI_O: the keys (1: values) in the cache of the i-th of the
+   n_segments samples under way, a row a position. */
+llq_view llqi_streams_cached(const struct llqi_streams *streams, int i,
+                             int is_value);
 
 #endif
