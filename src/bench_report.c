@@ -5,10 +5,7 @@
 #include <string.h>
 
 double bench_step_bytes(const struct bench *bench) {
-  const llq_model_info *model = &bench->model;
-  double element = strcmp(model->dtype, "f32") == 0 ? 4 : 2;
-  return (double)model->n_linear_bytes +
-         element * model->n_vocab * model->hidden_size;
+  return (double)(bench->model.n_linear_bytes + bench->model.n_output_bytes);
 }
 
 const char *bench_kv_cache(const struct bench *bench) {

@@ -16,7 +16,7 @@ static json_t *info_json(const char *source, const llq_model_info *info,
                         json_integer((json_int_t)bytes[i]));
   return json_pack(
       "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i,"
-      " s:I, s:I, s:I, s:I, s:s, s:o}",
+      " s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:o}",
       "source", source, "architecture", info->architecture, "scheme",
       info->scheme, "dtype", info->dtype, "n_layers", info->n_layers,
       "hidden_size", info->hidden_size, "intermediate_size",
@@ -27,6 +27,8 @@ static json_t *info_json(const char *source, const llq_model_info *info,
       "n_weight_bytes", (json_int_t)info->n_weight_bytes, "n_linear_bytes",
       (json_int_t)info->n_linear_bytes, "n_kv_bytes_per_token",
       (json_int_t)info->n_kv_bytes, "kv_cache", info->kv_cache,
+      "n_output_bytes", (json_int_t)info->n_output_bytes, "output_scheme",
+      info->output_scheme,
       "bytes_in_scheme", in_schemes);
 }
 
@@ -43,6 +45,8 @@ static void print_info(const char *source, const llq_model_info *info,
   printf("  %d tokens%s, context %d\n", info->n_vocab,
          info->tied ? ", output matrix tied to the embedding" : "",
          info->n_context);
+  printf("  output matrix: %s, %.1f MiB\n", info->output_scheme,
+         (double)info->n_output_bytes / mib);
   printf("  %.3f million parameters, %.1f MiB of weights as held\n",
          (double)info->n_parameters / 1e6, (double)info->n_weight_bytes / mib);
   printf("  KV cache (%s): %.1f KiB a token, %.1f MiB for 4096 tokens\n",

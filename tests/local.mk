@@ -25,6 +25,8 @@ tests_of_internals = \
 	tests/test_kv_cache \
 	tests/test_kv_scales \
 	tests/test_linear \
+	tests/test_lm_head \
+	tests/test_lm_head_files \
 	tests/test_memory \
 	tests/test_methods \
 	tests/test_model \
@@ -140,6 +142,10 @@ tests_test_forward_SOURCES = tests/test_forward.c \
 # Calibrated methods.
 calibrated = tests/support/calibrated.c tests/support/calibrated.h
 tests_test_bad_calibration_SOURCES = tests/test_bad_calibration.c $(calibrated)
+tests_test_lm_head_SOURCES = tests/test_lm_head.c $(calibrated) \
+	tests/support/quantized.c tests/support/quantized.h
+tests_test_lm_head_files_SOURCES = tests/test_lm_head_files.c $(calibrated) \
+	tests/support/quantized.c tests/support/quantized.h
 tests_test_methods_SOURCES = tests/test_methods.c $(calibrated)
 tests_test_recipe_SOURCES = tests/test_recipe.c $(calibrated)
 tests_test_spool_SOURCES = tests/test_spool.c $(calibrated)

@@ -34,7 +34,13 @@ TEXT = torch.tensor([[(i * 37 + 11) % 120 for i in range(40)]])
 class QuantizerOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t), ("scheme", ctypes.c_char_p),
                 ("method", ctypes.c_char_p), ("group_size", ctypes.c_int32),
-                ("asymmetric", ctypes.c_int32)]
+                ("asymmetric", ctypes.c_int32)] + [
+        (name, ctypes.c_int32) for name in ("n_threads", "n_samples", "n_tokens", "block_size")] + [
+        ("seed", ctypes.c_uint64), ("observer", ctypes.c_char_p), ("order", ctypes.c_char_p),
+        ("damping", ctypes.c_double), ("smoothing", ctypes.c_double), ("compute", ctypes.c_char_p),
+        ("is_parallel", ctypes.c_int32), ("measure", ctypes.c_int32),
+        ("directory", ctypes.c_char_p), ("measure_file", ctypes.c_char_p),
+        ("recipe", ctypes.c_char_p)]
 
 
 class GeneratorOptions(ctypes.Structure):
@@ -54,10 +60,14 @@ class Model:
         if directory:
             call("llq_model_open", ctypes.byref(self.handle), directory.encode(), None)
 
-    def quantized(self, scheme, group_size, asymmetric):
+    def quantized(self, scheme, group_size, asymmetric, head):
         made, quantizer = Model(None), ctypes.c_void_p()
         options = QuantizerOptions(ctypes.sizeof(QuantizerOptions), scheme.encode(), b"rtn",
                                    group_size, asymmetric)
+        if head:
+            options.recipe = next(names).encode()
+            with open(options.recipe, "w") as recipe:
+                recipe.write(f"lm_head {scheme}")
         call("llq_quantizer_open", ctypes.byref(quantizer), None, self.handle,
              ctypes.byref(options))
         call("llq_quantizer_run", quantizer)
@@ -166,18 +176,20 @@ def plain(what, dtype, shard="5GB", **changes):
     model.close()
 
 
-def scheme_of(weights, activations):
+def scheme_of(targets, weights, activations):
     return quantization.QuantizationScheme(
-        targets=["Linear"], weights=quantization.QuantizationArgs(**weights),
+        targets=targets, weights=quantization.QuantizationArgs(**weights),
         input_activations=activations and quantization.QuantizationArgs(**activations))
 
 
 @torch.no_grad()
-def compress(directory, weights, activations):
+def compress(directory, weights, activations, head):
     """What compressed-tensors itself writes for a checkpoint."""
     model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.bfloat16)
     config = quantization.QuantizationConfig(
-        config_groups={"group_0": scheme_of(weights, activations)}, ignore=["lm_head"])
+        config_groups={"group_0": scheme_of(["Linear"] + ["lm_head"] * head, weights,
+                                            activations)},
+        ignore=[] if head else ["lm_head"])
     quantization.apply_quantization_config(model, config, show_progress=False)
     for module in model.modules():
         scheme = getattr(module, "quantization_scheme", None)
@@ -207,12 +219,12 @@ def essence(directory):
              for name, group in parsed.config_groups.items()})
 
 
-def quantized(what, scheme, group, asymmetric, weights, activations=None):
+def quantized(what, scheme, group, asymmetric, weights, activations=None, head=False):
     original = next(names)
     tiny().to(torch.bfloat16).save_pretrained(original)
-    reference = compress(original, weights, activations)
+    reference = compress(original, weights, activations, head)
     base = Model(original)
-    made = base.quantized(scheme, group, asymmetric)
+    made = base.quantized(scheme, group, asymmetric, head)
     ours = made.save()
     expect_same(tensors_of(ours), tensors_of(reference),
                 f"{what}: tensors are those of compressed-tensors")
@@ -255,4 +267,9 @@ for mode in (0, 1):
 quantized("w8a16-int", "w8a16-int", 0, 0, INT8)
 quantized("w8a8-int", "w8a8-int", 0, 0, INT8, {**TOKEN, "type": "int"})
 quantized("w8a8-fp", "w8a8-fp", 0, 0, {**INT8, "type": "float"}, {**TOKEN, "type": "float"})
+quantized("w4a16-int and lm_head, groups of 32", "w4a16-int", 32, 0,
+          {**INT4, "strategy": "group", "group_size": 32}, head=True)
+quantized("w8a16-int and lm_head", "w8a16-int", 0, 0, INT8, head=True)
+quantized("w8a8-fp and lm_head", "w8a8-fp", 0, 0, {**INT8, "type": "float"},
+          {**TOKEN, "type": "float"}, head=True)
 tap.done()

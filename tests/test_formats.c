@@ -130,15 +130,6 @@ static const struct stored {
     {"awq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0}},
 };
 
-static const char *empty_directory(const char *name) {
-  static char path[512];
-  char command[600];
-  snprintf(path, sizeof path, "%s/%s", test_directory(), name);
-  snprintf(command, sizeof command, "rm -rf '%s'", path);
-  ck_assert_int_eq(system(command), 0);
-  return path;
-}
-
 /* Codes, zero points and groups are the same bits; scales the same numbers. */
 static void expect_same(const llq_weight *a, const llq_weight *b) {
   const int64_t n_groups = llqi_weight_n_groups(a);
@@ -164,7 +155,7 @@ static void expect_same_models(const llq_model *a, const llq_model *b) {
 }
 
 START_TEST(a_model_comes_back) {
-  const char *directory = empty_directory("stored");
+  const char *directory = test_empty_directory("stored");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &stored[_i].kind);
   ck_assert_llq_ok(llq_model_save(model, directory, stored[_i].format));
@@ -178,7 +169,7 @@ START_TEST(a_model_comes_back) {
 END_TEST
 
 START_TEST(exceptions_are_kept_by_gptq_and_some_by_awq) {
-  const char *directory = empty_directory("exceptions");
+  const char *directory = test_empty_directory("exceptions");
   llq_model *model = quantized_base(96), *again;
   for (int k = 0; k < LLQI_DOWN; k++)
     quantized_set(model, 0, k, &stored[0].kind);
@@ -191,7 +182,7 @@ START_TEST(exceptions_are_kept_by_gptq_and_some_by_awq) {
   const llq_weight dense = model->layers[1].linears[LLQI_K];
   model->layers[1].linears[LLQI_Q] = model->layers[1].linears[LLQI_O];
   model->layers[1].linears[LLQI_UP] = model->layers[1].linears[LLQI_GATE];
-  directory = empty_directory("exceptions");
+  directory = test_empty_directory("exceptions");
   ck_assert_llq_ok(llq_model_save(model, directory, "awq"));
   ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
   expect_same_models(model, again);
@@ -223,7 +214,7 @@ static void keep_line(void *user, int level, const char *line) {
 }
 
 START_TEST(symmetric_zero_points_need_no_label) {
-  const char *directory = empty_directory("label");
+  const char *directory = test_empty_directory("label");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &stored[_i].kind);
   ck_assert_llq_ok(llq_model_save(model, directory, "gptq"));
@@ -239,7 +230,7 @@ START_TEST(symmetric_zero_points_need_no_label) {
 END_TEST
 
 START_TEST(asymmetric_zero_points_follow_their_label) {
-  const char *directory = empty_directory("follow");
+  const char *directory = test_empty_directory("follow");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &stored[1].kind); /* with the least zero point: v2 */
   ck_assert_llq_ok(llq_model_save(model, directory, "gptq"));
@@ -278,7 +269,7 @@ static void patch(const char *path, const char *tensor, const void *bytes,
 #define UP "model.layers.1.mlp.up_proj"
 
 START_TEST(eight_bits_with_zero_points_become_values) {
-  const char *directory = empty_directory("eight");
+  const char *directory = test_empty_directory("eight");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &stored[5].kind);
   ck_assert_llq_ok(llq_model_save(model, directory, "gptq"));
@@ -343,7 +334,7 @@ static const struct {
 };
 
 START_TEST(a_hostile_config_is_refused_with_its_reason) {
-  const char *directory = empty_directory("spoilt");
+  const char *directory = test_empty_directory("spoilt");
   const struct stored *kind = &stored[spoilt[_i].of];
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kind->kind);
@@ -357,7 +348,7 @@ START_TEST(a_hostile_config_is_refused_with_its_reason) {
 END_TEST
 
 START_TEST(group_indices_are_checked) {
-  const char *directory = empty_directory("index");
+  const char *directory = test_empty_directory("index");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &stored[3].kind);
   ck_assert_llq_ok(llq_model_save(model, directory, "gptq"));
@@ -372,7 +363,7 @@ START_TEST(group_indices_are_checked) {
 END_TEST
 
 START_TEST(biases_of_zero_are_none) {
-  const char *directory = empty_directory("bias");
+  const char *directory = test_empty_directory("bias");
   const char *path = test_path("bias/model.safetensors");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &stored[0].kind);
@@ -428,7 +419,7 @@ static void expect_values(const llq_weight *a, const llq_weight *b) {
 }
 
 START_TEST(what_would_be_lost_is_refused_unless_told) {
-  const char *directory = empty_directory("lossy");
+  const char *directory = test_empty_directory("lossy");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &losses[_i].kind);
   ck_assert_llq_fails(llq_model_save(model, directory, losses[_i].format),
@@ -448,14 +439,14 @@ START_TEST(what_would_be_lost_is_refused_unless_told) {
 END_TEST
 
 START_TEST(scales_beyond_f16_are_a_loss_to_awq) {
-  const char *directory = empty_directory("scales");
+  const char *directory = test_empty_directory("scales");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &stored[7].kind);
   llq_weight *w = &model->layers[1].linears[LLQI_O];
   ((uint16_t *)w->scale)[5] = llqi_f32_to_bf16(0x1.02p-20f);
   ck_assert_llq_ok(llq_model_save(model, directory, "gptq"));
   ck_assert_llq_fails(
-      llq_model_save(model, empty_directory("scales"), "awq"),
+      llq_model_save(model, test_empty_directory("scales"), "awq"),
       LLQ_ERROR_UNSUPPORTED,
       "model.layers.1.self_attn.o_proj: would lose bits of its scales");
   llq_model_close(model);
@@ -466,7 +457,7 @@ START_TEST(memory_may_run_out_anywhere) {
   llq_model *model = quantized_base(96);
   const struct stored *kind = &stored[_i == 0 ? 4 : 8];
   quantized_set_all(model, &kind->kind);
-  const char *directory = empty_directory("memory");
+  const char *directory = test_empty_directory("memory");
   int status = LLQ_ERROR_MEMORY;
   for (long n = 1; status != LLQ_OK; n++) {
     llqi_alloc_fail_at(n, 0);

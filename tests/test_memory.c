@@ -57,11 +57,7 @@ static int quantize(void) {
     status = llq_quantizer_take(quantizer, &quantized);
   llq_quantizer_close(quantizer);
   if (status == LLQ_OK) {
-    char command[600];
-    const char *directory = test_path("saved");
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    ck_assert_int_eq(system(command), 0);
-    status = llq_model_save(quantized, directory, NULL);
+    status = llq_model_save(quantized, test_empty_directory("saved"), NULL);
   }
   llq_model_close(quantized);
   return status;
@@ -86,10 +82,7 @@ static int generate(void) {
 }
 
 static int evaluate(void) {
-  char command[600];
-  const char *directory = test_path("run");
-  snprintf(command, sizeof command, "rm -rf '%s'", directory);
-  ck_assert_int_eq(system(command), 0);
+  const char *directory = test_empty_directory("run");
   llq_evaluator_options options = LLQ_EVALUATOR_OPTIONS_INIT;
   options.task = test_path("task.jsonl");
   options.samples = test_path("samples.jsonl");

@@ -91,7 +91,7 @@ static const struct {
     {"* w4a16-int group-size=4x", "'group-size=4x': expected a number"},
     {"* w8a8-int group-size=64", "group_size: w8a8-int has none"},
     {"* w8a8-fp asymmetric", "asymmetric: w8a8-fp is symmetric"},
-    {"* bf16\nlm_head w8a16-int", "recipe:2: 'lm_head' fits no linear"},
+    {"* bf16\nlm_heads w8a16-int", "recipe:2: 'lm_heads' fits no linear"},
     {"model.layers.2.* bf16", "'model.layers.2.*' fits no linear"},
 };
 

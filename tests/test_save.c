@@ -28,18 +28,8 @@ static const struct kind kinds[] = {
     {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, 0, 0, 0},
 };
 
-/* A directory of the test's, empty. */
-static const char *empty_directory(const char *name) {
-  static char path[512];
-  char command[600];
-  snprintf(path, sizeof path, "%s/%s", test_directory(), name);
-  snprintf(command, sizeof command, "rm -rf '%s'", path);
-  ck_assert_int_eq(system(command), 0);
-  return path;
-}
-
 START_TEST(a_quantized_model_comes_back_bit_by_bit) {
-  const char *directory = empty_directory("kind");
+  const char *directory = test_empty_directory("kind");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &kinds[_i]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
@@ -56,7 +46,7 @@ START_TEST(a_quantized_model_comes_back_bit_by_bit) {
 END_TEST
 
 START_TEST(layers_of_different_kinds_come_back) {
-  const char *directory = empty_directory("mixed");
+  const char *directory = test_empty_directory("mixed");
   llq_model *model = quantized_base(100), *again;
   for (int k = 0; k < LLQI_DOWN; k++)
     quantized_set(model, 0, k, &kinds[1]);
@@ -80,7 +70,7 @@ static void set_targets(json_t *groups, const char *group, const char *target) {
 }
 
 START_TEST(targets_are_names_then_patterns_then_classes) {
-  const char *directory = empty_directory("targets");
+  const char *directory = test_empty_directory("targets");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &kinds[7]);
   for (int k = 0; k < LLQI_N_LINEARS; k++)
@@ -129,7 +119,7 @@ START_TEST(a_model_as_wide_as_a_group_has_one_group) {
 END_TEST
 
 START_TEST(a_plain_model_comes_back_in_shards) {
-  const char *directory = empty_directory("shards");
+  const char *directory = test_empty_directory("shards");
   llq_model *model = quantized_base(96), *again;
   ck_assert_llq_ok(llqi_model_save(model, directory, 20000));
   ck_assert(!llqi_file_exists(test_path("shards/model.safetensors")));
@@ -163,7 +153,7 @@ START_TEST(what_else_a_model_has_comes_along) {
       llqi_file_write(test_path("from/generation_config.json"), "{}", 2));
   llq_model *model;
   ck_assert_llq_ok(llq_model_open(&model, from, NULL));
-  ck_assert_llq_ok(llq_model_save(model, empty_directory("to"), NULL));
+  ck_assert_llq_ok(llq_model_save(model, test_empty_directory("to"), NULL));
   llq_model_close(model);
   char *bytes;
   ck_assert_llq_ok(
@@ -181,7 +171,7 @@ START_TEST(what_else_a_model_has_comes_along) {
 END_TEST
 
 START_TEST(a_directory_with_a_model_is_not_written_over) {
-  const char *directory = empty_directory("twice");
+  const char *directory = test_empty_directory("twice");
   llq_model *model = quantized_base(96);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   ck_assert_llq_fails(llq_model_save(model, directory, NULL),
@@ -222,7 +212,7 @@ START_TEST(a_failed_save_leaves_no_model_and_the_next_succeeds) {
   calls.write = bad_write;
   calls.fsync = bad_fsync;
   calls.rename = bad_rename;
-  const char *directory = empty_directory("disk");
+  const char *directory = test_empty_directory("disk");
   llq_model *model = quantized_base(96), *again;
   quantized_set_all(model, &kinds[1]);
   int status = LLQ_ERROR_IO;
@@ -248,7 +238,7 @@ END_TEST
 START_TEST(memory_may_run_out_anywhere) {
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kinds[1]);
-  const char *directory = empty_directory("memory");
+  const char *directory = test_empty_directory("memory");
   int status = LLQ_ERROR_MEMORY;
   for (long n = 1; status != LLQ_OK; n++) {
     llqi_error_clear();
@@ -303,7 +293,7 @@ static const struct {
      "\"marlin-24\"",
      "self_attn.q_proj.weight", /* the group's own format wins */
      0},
-    {{NULL}, "ignore", "[]", "lm_head", LLQ_ERROR_UNSUPPORTED},
+    {{NULL}, "ignore", "[]", "no tensor lm_head.weight_scale", LLQ_ERROR_FORMAT},
     {{NULL},
      "ignore",
      "[\"lm_head\",\"re:.*down_proj\"]",
@@ -428,7 +418,7 @@ static const struct {
 };
 
 START_TEST(a_hostile_quantization_config_is_refused_with_its_reason) {
-  const char *directory = empty_directory("spoilt");
+  const char *directory = test_empty_directory("spoilt");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kinds[0]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
@@ -470,7 +460,7 @@ static void patch(const char *path, const char *tensor, const void *bytes,
 }
 
 START_TEST(group_indices_and_shapes_in_tensors_are_checked) {
-  const char *directory = empty_directory("index");
+  const char *directory = test_empty_directory("index");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kinds[4]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
@@ -493,7 +483,7 @@ START_TEST(group_indices_and_shapes_in_tensors_are_checked) {
 END_TEST
 
 START_TEST(an_unused_group_index_counts_as_none) {
-  const char *directory = empty_directory("unused");
+  const char *directory = test_empty_directory("unused");
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kinds[4]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));

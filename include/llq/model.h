@@ -48,6 +48,9 @@ typedef struct llq_model_info {
                                 it in 8 bits */
   char kv_cache[8];        /**< the KV cache that the model has scales for:
                                 "fp8", "int8"; "" if none */
+  uint64_t n_output_bytes; /**< of the output matrix, also where it is tied */
+  char output_scheme[16];  /**< of the output matrix: "bf16" unless a recipe
+                                chose another */
 } llq_model_info;
 
 /** Opens a model.
@@ -168,7 +171,7 @@ LLQ_API int llq_model_bytes_in(const llq_model *model, const char *scheme,
 #define LLQ_MODEL_OPTIONS_INIT {sizeof(llq_model_options), 0}
 /** An llq_model_info to start from: its size, and defaults. */
 #define LLQ_MODEL_INFO_INIT {sizeof(llq_model_info), "", "", "", 0, 0, 0, 0, \
-                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""}
+                             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "", 0, ""}
 
 #ifdef __cplusplus
 }

@@ -61,7 +61,8 @@ typedef struct llq_quantizer_options {
                             linears' names; what it leaves out has the options
                             above. A line has a pattern as of file names, a
                             scheme, and maybe a method, group-size=N and
-                            asymmetric; the last line that fits decides; "kv-cache
+                            asymmetric; the last line that fits decides. A
+                            pattern may fit the output matrix, "lm_head". "kv-cache
                             fp8" is as the option below; # begins a comment.
                             NULL: none */
   const char *kv_cache; /**< "fp8", "int8": also scales for a KV cache of 8 bits,
@@ -87,8 +88,10 @@ typedef struct llq_quantized_linear {
 } llq_quantized_linear;
 
 /** Begins to quantize the linears of a model's decoder layers; embeddings,
- *  norms and the output matrix stay as they are. "bf16" converts all of a
- *  wider model instead; of a model that is bf16 already it shares everything.
+ *  norms and, unless a recipe names it, the output matrix stay as they are. An
+ *  output matrix that is quantized is the embedding no more. "bf16" converts all
+ *  of a wider model instead; of a model that is bf16 already it shares
+ *  everything.
  *
  *  Scales and rounding are those of compressed-tensors, computed in the
  *  weight's own type: symmetric, scale = max|w| / ((qmax - qmin) / 2), that is
@@ -132,8 +135,10 @@ LLQ_API int llq_quantizer_calibrate_random(llq_quantizer *quantizer);
 LLQ_API int llq_quantizer_calibrate_ids(llq_quantizer *quantizer,
                                         const int32_t *ids, size_t n_ids);
 
-/** Quantizes one more layer.
- *  @param progress  in layers; NULL if not wanted
+/** Quantizes one more layer; after the last, the output matrix, if a recipe
+ *  names it.
+ *  @param progress  in layers, the output matrix counted as one; NULL if not
+ *                   wanted
  *  @return #LLQ_MORE; #LLQ_OK when all layers are done; #LLQ_ERROR_FORMAT for
  *          a weight that is NaN or infinite, or an asymmetric range too wide
  *          for its type, naming the tensor and the place in it; for an input
@@ -155,7 +160,7 @@ LLQ_API int llq_quantizer_take(llq_quantizer *quantizer, llq_model **out);
 
 /** Tells how a linear was quantized.
  *  @param index  0 .. 7 * n_layers - 1, layer by layer: q, k, v, o, gate, up,
- *                down
+ *                down; 7 * n_layers: the output matrix, if it is quantized
  *  @return #LLQ_OK; #LLQ_ERROR_ARGUMENT; #LLQ_ERROR_STATE if it is not yet. */
 LLQ_API int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
                                  llq_quantized_linear *out);

@@ -108,6 +108,8 @@ static int add_model(json_t *run, const llq_model *model) {
       set(run, "weight_bytes", json_integer((json_int_t)info.n_weight_bytes)));
   LLQ_TRY(
       set(run, "linear_bytes", json_integer((json_int_t)info.n_linear_bytes)));
+  if (model->output.format != LLQ_WEIGHT_DENSE)
+    LLQ_TRY(set(run, "output_scheme", json_string(info.output_scheme)));
   return llqi_model_gguf(model) != NULL
              ? add_gguf(run, llqi_model_gguf(model)->path)
              : add_files(run, model->directory);

@@ -248,3 +248,13 @@ void llqi_config_free(struct llqi_config *config) {
   json_decref(config->json);
   config->json = NULL;
 }
+
+int llqi_config_untie(struct llqi_config *config) {
+  if (!config->tied)
+    return LLQ_OK;
+  config->tied = 0;
+  return json_object_set_new(config->json, "tie_word_embeddings",
+                             json_false()) == 0
+             ? LLQ_OK
+             : llqi_fail(LLQ_ERROR_MEMORY, "out of memory");
+}

@@ -34,6 +34,9 @@ int llqi_config_of(json_t *json, const char *where, struct llqi_config *out);
 int llqi_config_known(const char *name, struct llqi_config *out);
 void llqi_config_free(struct llqi_config *config);
 
+/* The output matrix is the embedding no more. */
+int llqi_config_untie(struct llqi_config *config);
+
 /* cos_sin[p, 0 .. d/2) = cos(p * f_i), cos_sin[p, d/2 .. d) = sin(p * f_i), for
    p in [0, n_positions): what the backend's rope takes. Products p * f_i are
    rounded to float, as Hugging Face's are. */

@@ -90,23 +90,6 @@ static int compare(const llq_weight *a, const llq_weight *b,
   return LLQ_OK;
 }
 
-static const llq_weight *linear_at(const llq_model *model, int64_t index) {
-  const int64_t layer = index / LLQI_N_LINEARS;
-  return layer < model->config.n_layers
-             ? &model->layers[layer].linears[index % LLQI_N_LINEARS]
-             : &model->output;
-}
-
-static void name_at(const llq_model *model, int64_t index, char *name,
-                    size_t size) {
-  const int64_t layer = index / LLQI_N_LINEARS;
-  if (layer < model->config.n_layers)
-    snprintf(name, size, "model.layers.%lld.%s", (long long)layer,
-             llqi_linear_names[index % LLQI_N_LINEARS]);
-  else
-    snprintf(name, size, "lm_head");
-}
-
 int llq_model_diff(const llq_model *a, const llq_model *b, int32_t index,
                    llq_linear_diff *diff) {
   llqi_error_clear();
@@ -117,12 +100,13 @@ int llq_model_diff(const llq_model *a, const llq_model *b, int32_t index,
               "llq_model_diff: linear %d, expected 0 to %lld", (int)index,
               (long long)last);
   llq_linear_diff ours = {.struct_size = sizeof ours};
-  name_at(a, index, ours.name, sizeof ours.name);
+  llqi_linear_name(a->config.n_layers, index, ours.name, sizeof ours.name);
   LLQ_REQUIRE(a->config.n_layers == b->config.n_layers,
               "%s has %lld layers, %s %lld", a->source,
               (long long)a->config.n_layers, b->source,
               (long long)b->config.n_layers);
-  const llq_weight *x = linear_at(a, index), *y = linear_at(b, index);
+  const llq_weight *x = llqi_linear_at(a, index);
+  const llq_weight *y = llqi_linear_at(b, index);
   LLQ_REQUIRE(x->n_out == y->n_out && x->n_in == y->n_in,
               "%s: %s: shape %lldx%lld, in %s %lldx%lld", a->source, ours.name,
               (long long)x->n_out, (long long)x->n_in, b->source,

@@ -115,8 +115,7 @@ static int allocate(struct llqi_forward *f) {
   return LLQ_OK;
 }
 
-/* Uploads a norm's weights in the compute type. */
-static int load_norm(struct llqi_forward *f, const struct llqi_tensor *norm,
+int llqi_norm_upload(llq_backend *backend, const struct llqi_tensor *norm,
                      const llq_view *to) {
   size_t n = (size_t)to->n_cols;
   float *values = llqi_array(2 * n, sizeof *values);
@@ -124,7 +123,7 @@ static int load_norm(struct llqi_forward *f, const struct llqi_tensor *norm,
     return LLQ_ERROR_MEMORY;
   llqi_to_f32(norm->dtype, norm->data, n, values);
   llqi_from_f32(to->dtype, values, n, values + n);
-  int status = llqi_memory_upload(f->backend, to->data, values + n,
+  int status = llqi_memory_upload(backend, to->data, values + n,
                                   n * llqi_dtype_size(to->dtype));
   llqi_free(values);
   return status;
@@ -183,8 +182,9 @@ static int load_linear(struct llqi_forward *f, const struct llqi_layer *from,
 
 static int load_layer(struct llqi_forward *f, const struct llqi_layer *from,
                       struct llqi_forward_layer *to) {
-  LLQ_TRY(load_norm(f, &from->input_norm, &to->input_norm));
-  LLQ_TRY(load_norm(f, &from->post_attention_norm, &to->post_attention_norm));
+  LLQ_TRY(llqi_norm_upload(f->backend, &from->input_norm, &to->input_norm));
+  LLQ_TRY(llqi_norm_upload(f->backend, &from->post_attention_norm,
+                           &to->post_attention_norm));
   if (f->is_fused) {
     LLQ_TRY(load_joined(f, from, qkv_parts, 3, &to->qkv));
     LLQ_TRY(load_joined(f, from, gate_up_parts, 2, &to->gate_up));
@@ -208,7 +208,7 @@ static int open_plan(struct llqi_forward *f) {
 static int load(struct llqi_forward *f) {
   LLQ_TRY(open_plan(f));
   LLQ_TRY(load_positions(f));
-  LLQ_TRY(load_norm(f, &f->model->final_norm, &f->final_norm));
+  LLQ_TRY(llqi_norm_upload(f->backend, &f->model->final_norm, &f->final_norm));
   for (int64_t i = 0; i < f->model->config.n_layers; i++)
     LLQ_TRY(load_layer(f, &f->model->layers[i], &f->layers[i]));
   const struct llqi_tensor *table = &f->model->embedding;

@@ -54,6 +54,10 @@ struct llqi_step {
 int llqi_forward_run(struct llqi_forward *forward,
                      const struct llqi_step *step);
 
+/* A norm's weights to the backend, in the type of `to` [1, n]. */
+int llqi_norm_upload(llq_backend *backend, const struct llqi_tensor *norm,
+                     const llq_view *to);
+
 /* The residual stream after the last layer of the last pass, [n_rows,
    hidden_size] of the compute type, on the backend. */
 const llq_view *llqi_forward_hidden(const struct llqi_forward *forward);

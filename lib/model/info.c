@@ -93,8 +93,11 @@ int llq_model_describe(const llq_model *model, llq_model_info *info) {
       .n_linear_bytes = all.n_bytes,
       .n_kv_bytes =
           (uint64_t)(2 * c->n_layers * c->n_kv_heads * c->head_size * 2),
+      .n_output_bytes = llqi_weight_bytes(&model->output),
   };
   snprintf(ours.scheme, sizeof ours.scheme, "%s", all.scheme);
+  snprintf(ours.output_scheme, sizeof ours.output_scheme, "%s",
+           llqi_weight_scheme(&model->output));
   snprintf(ours.dtype, sizeof ours.dtype, "%s", dtype_text(c->dtype));
   snprintf(ours.kv_cache, sizeof ours.kv_cache, "%s",
            llqi_kv_dtype_name(model->kv_dtype));

@@ -23,14 +23,6 @@ enum llqi_layout llqi_layout_find(const char *name) {
   return LLQI_LAYOUT_NONE;
 }
 
-static const llq_weight *linear_at(const llq_model *model, int64_t i) {
-  return &model->layers[i / LLQI_N_LINEARS].linears[i % LLQI_N_LINEARS];
-}
-
-static int64_t n_linears(const llq_model *model) {
-  return model->config.n_layers * LLQI_N_LINEARS;
-}
-
 static int is_by_channel(const llq_weight *w) {
   return w->group_size == w->n_in;
 }
@@ -52,9 +44,10 @@ static int has_least_zero(const llq_weight *w) {
    none has. */
 void llqi_layout_plan(const llq_model *model, enum llqi_layout layout,
                       struct llqi_layout_plan *out) {
-  *out = (struct llqi_layout_plan){layout, -1, 0, 1};
-  for (int64_t i = 0; i < n_linears(model); i++) {
-    const llq_weight *w = linear_at(model, i);
+  const int64_t head = model->config.n_layers * LLQI_N_LINEARS;
+  *out = (struct llqi_layout_plan){layout, &model->output, -1, 0, 1};
+  for (int64_t i = 0; i <= head; i++) {
+    const llq_weight *w = llqi_linear_at(model, i);
     const int is_int =
         w->format == LLQ_WEIGHT_INT4 || w->format == LLQ_WEIGHT_INT8;
     if (!is_int)
@@ -79,6 +72,8 @@ static const char *codes_loss(const struct llqi_layout_plan *plan,
   const int is_awq = plan->layout == LLQI_LAYOUT_AWQ;
   if (plan->layout != LLQI_LAYOUT_GPTQ && !is_awq)
     return NULL;
+  if (is_awq && w == plan->head)
+    return "its codes";
   if (w->format == LLQ_WEIGHT_FP8)
     return "its 8-bit float codes";
   if (is_awq && w->format != LLQ_WEIGHT_INT4)
@@ -139,14 +134,13 @@ int llqi_layout_check(const llq_model *model,
                      "%s: would lose the %s scales of its KV cache as %s",
                      model->source, llqi_kv_dtype_name(model->kv_dtype),
                      names[plan->layout]);
-  for (int64_t i = 0; i < n_linears(model); i++) {
-    const char *loss = llqi_layout_loss(plan, linear_at(model, i));
+  for (int64_t i = 0; i <= model->config.n_layers * LLQI_N_LINEARS; i++) {
+    const char *loss = llqi_layout_loss(plan, llqi_linear_at(model, i));
+    char name[96];
+    llqi_linear_name(model->config.n_layers, i, name, sizeof name);
     if (loss != NULL)
-      return llqi_fail(LLQ_ERROR_UNSUPPORTED,
-                       "%s: model.layers.%lld.%s: would lose %s as %s",
-                       model->source, (long long)(i / LLQI_N_LINEARS),
-                       llqi_linear_names[i % LLQI_N_LINEARS], loss,
-                       names[plan->layout]);
+      return llqi_fail(LLQ_ERROR_UNSUPPORTED, "%s: %s: would lose %s as %s",
+                       model->source, name, loss, names[plan->layout]);
   }
   return LLQ_OK;
 }

@@ -232,13 +232,8 @@ static int load_compressed(llq_model *model, const struct packing *packing,
 }
 
 static int load_linear(llq_model *model, const struct packing *packing,
-                       int64_t layer, enum llqi_linear linear,
+                       const char *module, int64_t n_out, int64_t n_in,
                        llq_weight *out) {
-  char module[NAME_SIZE];
-  int64_t n_out, n_in;
-  llqi_linear_shape(&model->config, linear, &n_out, &n_in);
-  snprintf(module, sizeof module, "model.layers.%lld.%s", (long long)layer,
-           llqi_linear_names[linear]);
   out->format = 0;
   if (packing->layout == LLQI_LAYOUT_COMPRESSED)
     LLQ_TRY(load_compressed(model, packing, module, n_out, n_in, out));
@@ -252,8 +247,14 @@ static int load_layer(llq_model *model, const struct packing *packing,
                       int64_t number) {
   struct llqi_layer *layer = &model->layers[number];
   char prefix[NAME_SIZE];
-  for (int i = 0; i < LLQI_N_LINEARS; i++)
-    LLQ_TRY(load_linear(model, packing, number, i, &layer->linears[i]));
+  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+    int64_t n_out, n_in;
+    llqi_linear_shape(&model->config, i, &n_out, &n_in);
+    llqi_linear_name(model->config.n_layers, number * LLQI_N_LINEARS + i,
+                     prefix, sizeof prefix);
+    LLQ_TRY(
+        load_linear(model, packing, prefix, n_out, n_in, &layer->linears[i]));
+  }
   snprintf(prefix, sizeof prefix, "model.layers.%lld.input_layernorm",
            (long long)number);
   LLQ_TRY(load_norm(model, prefix, &layer->input_norm));
@@ -262,28 +263,17 @@ static int load_layer(llq_model *model, const struct packing *packing,
   return load_norm(model, prefix, &layer->post_attention_norm);
 }
 
-static int refuse_quantized_output(const llq_model *model,
-                                   const struct packing *packing) {
-  struct llqi_stored stored = {.format = LLQ_WEIGHT_DENSE};
-  if (packing->layout == LLQI_LAYOUT_COMPRESSED)
-    LLQ_TRY(
-        llqi_stored_find(packing->json, packing->where, "lm_head", &stored));
-  if (stored.format == LLQ_WEIGHT_DENSE &&
-      !llqi_has_part(model, "lm_head", "qweight"))
-    return LLQ_OK;
-  return llqi_fail(LLQ_ERROR_UNSUPPORTED,
-                   "%s: a quantized lm_head is not supported", packing->where);
-}
-
+/* A quantized output matrix is no embedding, whatever config.json says. */
 static int load_output(llq_model *model, const struct packing *packing) {
-  const struct llqi_config *c = &model->config;
-  if (c->tied) {
+  struct llqi_config *c = &model->config;
+  if (c->tied && !llqi_has_part(model, "lm_head", "weight_scale") &&
+      !llqi_has_part(model, "lm_head", "qweight")) {
     model->output = llqi_dense_weight(&model->embedding);
     return LLQ_OK;
   }
-  LLQ_TRY(refuse_quantized_output(model, packing));
-  return load_dense(model, "lm_head", c->n_vocab, c->hidden_size,
-                    &model->output);
+  LLQ_TRY(llqi_config_untie(c));
+  return load_linear(model, packing, "lm_head", c->n_vocab, c->hidden_size,
+                     &model->output);
 }
 
 static int load_ends(llq_model *model, const struct packing *packing) {

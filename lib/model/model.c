@@ -2,6 +2,7 @@
 /* A model's life: opened from what its source names, shared, freed. */
 #include "model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,23 @@ const char *const llqi_linear_names[LLQI_N_LINEARS] = {
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
     "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
     "mlp.down_proj"};
+
+const llq_weight *llqi_linear_at(const llq_model *model, int64_t number) {
+  const int64_t layer = number / LLQI_N_LINEARS;
+  return layer < model->config.n_layers
+             ? &model->layers[layer].linears[number % LLQI_N_LINEARS]
+             : &model->output;
+}
+
+void llqi_linear_name(int64_t n_layers, int64_t number, char *name,
+                      size_t size) {
+  const int64_t layer = number / LLQI_N_LINEARS;
+  if (layer < n_layers)
+    snprintf(name, size, "model.layers.%lld.%s", (long long)layer,
+             llqi_linear_names[number % LLQI_N_LINEARS]);
+  else
+    snprintf(name, size, "lm_head");
+}
 
 int llqi_model_new(llq_model **out, const char *source) {
   *out = NULL;

@@ -40,7 +40,7 @@ struct llq_model {
   struct llqi_config config;
   struct llqi_tensor embedding; /* [n_vocab, hidden_size], a float type */
   struct llqi_tensor final_norm;
-  llq_weight output; /* dense; the embedding if tied */
+  llq_weight output; /* the embedding if tied */
   struct llqi_layer *layers;
   int kv_dtype;    /* of the KV cache that the layers have scales for: of enum
                       llq_dtype; 0: none */
@@ -62,6 +62,12 @@ struct llq_model {
   pthread_mutex_t tokenizer_lock;
   llq_tokenizer *tokenizer;
 };
+
+/* The linears of all layers, one after another, are numbers 0 to n_layers *
+   LLQI_N_LINEARS - 1; the output matrix is the number that follows. */
+const llq_weight *llqi_linear_at(const llq_model *model, int64_t number);
+void llqi_linear_name(int64_t n_layers, int64_t number, char *name,
+                      size_t size);
 
 /* An empty model with one reference, for those who build one: the caller fills
    it in, and llq_model_close() frees whatever is there. */

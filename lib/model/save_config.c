@@ -21,7 +21,7 @@ struct group {
 
 struct groups {
   struct group all[GROUPS_LIMIT];
-  int n;
+  int n, has_head; /* the output matrix is quantized */
   json_t *owner;  /* array of the targets */
   json_t *ignore; /* linears that are not quantized */
 };
@@ -79,13 +79,11 @@ static int sort_in(struct groups *groups, const llq_weight *w,
 }
 
 static int sort_all(struct groups *groups, const llq_model *model) {
-  for (int64_t i = 0; i < model->config.n_layers; i++)
-    for (int k = 0; k < LLQI_N_LINEARS; k++) {
-      char module[96];
-      snprintf(module, sizeof module, "model.layers.%lld.%s", (long long)i,
-               llqi_linear_names[k]);
-      LLQ_TRY(sort_in(groups, &model->layers[i].linears[k], module));
-    }
+  for (int64_t i = 0; i <= model->config.n_layers * LLQI_N_LINEARS; i++) {
+    char module[96];
+    llqi_linear_name(model->config.n_layers, i, module, sizeof module);
+    LLQ_TRY(sort_in(groups, llqi_linear_at(model, i), module));
+  }
   return LLQ_OK;
 }
 
@@ -120,11 +118,18 @@ static json_t *activations_json(const llq_weight *w) {
                    "group_size");
 }
 
-/* A single group is written as usual: all linears, but for those ignored. */
+/* A single group is written as usual: all linears, but for those ignored. Some
+   readers' output matrix is no linear: it has its name there, too. */
+static json_t *targets_json(const struct groups *groups, int i) {
+  if (groups->n > 1)
+    return json_incref(groups->all[i].targets);
+  return groups->has_head ? json_pack("[s, s]", "Linear", "lm_head")
+                          : json_pack("[s]", "Linear");
+}
+
 static json_t *group_json(const struct groups *groups, int i) {
   const struct group *group = &groups->all[i];
-  json_t *targets =
-      groups->n == 1 ? json_pack("[s]", "Linear") : json_incref(group->targets);
+  json_t *targets = targets_json(groups, i);
   return json_pack("{s:o, s:o, s:o, s:n, s:s}", "targets", targets, "weights",
                    weights_json(group), "input_activations",
                    activations_json(group->example), "output_activations",
@@ -151,8 +156,9 @@ static json_t *quantization_json(const struct groups *groups,
 }
 
 static int compressed_json(const llq_model *model, json_t **out) {
-  struct groups groups = {.owner = json_array(),
-                          .ignore = json_pack("[s]", "lm_head")};
+  struct groups groups = {.has_head = model->output.format != LLQ_WEIGHT_DENSE,
+                          .owner = json_array(),
+                          .ignore = json_array()};
   int status = groups.owner != NULL && groups.ignore != NULL
                    ? sort_all(&groups, model)
                    : no_memory();

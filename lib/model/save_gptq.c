@@ -14,6 +14,10 @@ static int bits_of(const llq_weight *w) {
   return w->format == LLQ_WEIGHT_INT4 ? 4 : 8;
 }
 
+static int has_codes(const struct llqi_layout_plan *plan, const llq_weight *w) {
+  return w->format != LLQ_WEIGHT_DENSE && llqi_layout_has_codes(plan, w);
+}
+
 /* What all quantized linears have. */
 struct summary {
   int any_zeros, any_order;
@@ -22,37 +26,34 @@ struct summary {
 static struct summary summarize(const llq_model *model,
                                 const struct llqi_layout_plan *plan) {
   struct summary all = {0, 0};
-  for (int64_t i = 0; i < model->config.n_layers; i++)
-    for (int k = 0; k < LLQI_N_LINEARS; k++) {
-      const llq_weight *w = &model->layers[i].linears[k];
-      if (w->format == LLQ_WEIGHT_DENSE || !llqi_layout_has_codes(plan, w))
-        continue;
-      all.any_zeros |= w->zero != NULL;
-      all.any_order |= w->group_index != NULL;
-    }
+  for (int64_t i = 0; i <= model->config.n_layers * LLQI_N_LINEARS; i++) {
+    const llq_weight *w = llqi_linear_at(model, i);
+    if (!has_codes(plan, w))
+      continue;
+    all.any_zeros |= w->zero != NULL;
+    all.any_order |= w->group_index != NULL;
+  }
   return all;
 }
 
 /* "+:^model\\.layers\\.0\\.mlp\\.up_proj$" */
-static void pattern_of(char sign, int64_t layer, int linear, char *text,
-                       size_t size) {
-  char part[40];
+static void pattern_of(char sign, const char *name, char *text, size_t size) {
+  char escaped[96];
   size_t n = 0;
-  for (const char *c = llqi_linear_names[linear]; *c != '\0'; c++) {
+  for (const char *c = name; *c != '\0' && n + 2 < sizeof escaped; c++) {
     if (*c == '.')
-      part[n++] = '\\';
-    part[n++] = *c;
+      escaped[n++] = '\\';
+    escaped[n++] = *c;
   }
-  part[n] = '\0';
-  snprintf(text, size, "%c:^model\\.layers\\.%lld\\.%s$", sign,
-           (long long)layer, part);
+  escaped[n] = '\0';
+  snprintf(text, size, "%c:^%s$", sign, escaped);
 }
 
 /* How a linear differs from what the plan says of all; NULL: not at all. */
 static json_t *exception_of(const struct llqi_layout_plan *plan,
                             const llq_weight *w, char *sign) {
   *sign = '+';
-  if (w->format == LLQ_WEIGHT_DENSE || !llqi_layout_has_codes(plan, w)) {
+  if (!has_codes(plan, w)) {
     *sign = '-';
     return json_object();
   }
@@ -64,20 +65,21 @@ static json_t *exception_of(const struct llqi_layout_plan *plan,
                    (json_int_t)w->group_size);
 }
 
+/* The output matrix has no codes unless "lm_head" says so. */
 static int add_exceptions(const llq_model *model,
                           const struct llqi_layout_plan *plan,
                           json_t *dynamic) {
-  for (int64_t i = 0; i < model->config.n_layers; i++)
-    for (int k = 0; k < LLQI_N_LINEARS; k++) {
-      char sign, pattern[96];
-      json_t *exception =
-          exception_of(plan, &model->layers[i].linears[k], &sign);
-      if (exception == NULL)
-        continue;
-      pattern_of(sign, i, k, pattern, sizeof pattern);
-      if (json_object_set_new(dynamic, pattern, exception) < 0)
-        return no_memory();
-    }
+  const int64_t head = model->config.n_layers * LLQI_N_LINEARS;
+  for (int64_t i = 0; i < head + has_codes(plan, &model->output); i++) {
+    char sign, name[96], pattern[104];
+    json_t *exception = exception_of(plan, llqi_linear_at(model, i), &sign);
+    if (exception == NULL)
+      continue;
+    llqi_linear_name(model->config.n_layers, i, name, sizeof name);
+    pattern_of(sign, name, pattern, sizeof pattern);
+    if (json_object_set_new(dynamic, pattern, exception) < 0)
+      return no_memory();
+  }
   return LLQ_OK;
 }
 
@@ -88,8 +90,9 @@ int llqi_gptq_json(const llq_model *model, const struct llqi_layout_plan *plan,
   *out = json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s, s:s}", "quant_method",
                    "gptq", "bits", plan->bits, "group_size",
                    (json_int_t)plan->group_size, "sym", !all.any_zeros,
-                   "desc_act", all.any_order, "lm_head", 0, "pack_dtype",
-                   "int32", "checkpoint_format",
+                   "desc_act", all.any_order, "lm_head",
+                   has_codes(plan, &model->output), "pack_dtype", "int32",
+                   "checkpoint_format",
                    plan->gptq_version == 1 ? "gptq" : "gptq_v2");
   int status = dynamic != NULL && *out != NULL
                    ? add_exceptions(model, plan, dynamic)
@@ -108,17 +111,14 @@ int llqi_gptq_json(const llq_model *model, const struct llqi_layout_plan *plan,
 /* Names that AutoAWQ looks for within a module's name. */
 static int add_dense(const llq_model *model,
                      const struct llqi_layout_plan *plan, json_t *names) {
-  for (int64_t i = 0; i < model->config.n_layers; i++)
-    for (int k = 0; k < LLQI_N_LINEARS; k++) {
-      const llq_weight *w = &model->layers[i].linears[k];
-      char name[80];
-      if (w->format != LLQ_WEIGHT_DENSE && llqi_layout_has_codes(plan, w))
-        continue;
-      snprintf(name, sizeof name, "model.layers.%lld.%s", (long long)i,
-               llqi_linear_names[k]);
-      if (json_array_append_new(names, json_string(name)) < 0)
-        return no_memory();
-    }
+  for (int64_t i = 0; i < model->config.n_layers * LLQI_N_LINEARS; i++) {
+    char name[96];
+    if (has_codes(plan, llqi_linear_at(model, i)))
+      continue;
+    llqi_linear_name(model->config.n_layers, i, name, sizeof name);
+    if (json_array_append_new(names, json_string(name)) < 0)
+      return no_memory();
+  }
   return LLQ_OK;
 }
 

@@ -171,7 +171,7 @@ int llqi_awq_search(struct llqi_layer_job *job, enum llqi_input input,
     make_candidate(c, sizes, w_sizes, n, candidates + c * n);
     status = llqi_fold_settle(job, input, candidates + c * n);
   }
-  for (int i = 0; i < LLQI_N_LINEARS && status >= 0; i++)
+  for (int i = 0; i < job->n_linears && status >= 0; i++)
     if (llqi_input_of(i) == input)
       status = try_linear(job, i, candidates, lost[i]);
   if (status >= 0)

@@ -18,7 +18,7 @@ static enum llqi_folding folding_of(const struct llqi_layer_job *job,
                                     enum llqi_input input) {
   enum llqi_folding folding =
       job->choices[llqi_input_example(input)].method->folding;
-  for (int i = 0; i < LLQI_N_LINEARS; i++)
+  for (int i = 0; i < job->n_linears; i++)
     if (llqi_input_of(i) == input &&
         (job->choices[i].method->folding != folding ||
          job->choices[i].target.format == LLQ_WEIGHT_DENSE))
@@ -56,7 +56,7 @@ static int size_weights(const struct llqi_layer_job *job, enum llqi_input input,
   int64_t n_rows = 0;
   const int64_t n = job->inputs[input].n;
   memset(sizes, 0, (size_t)n * sizeof *sizes);
-  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+  for (int i = 0; i < job->n_linears; i++) {
     const llq_weight *from = &job->from->linears[i];
     const int64_t width = job->choices[i].target.group_size;
     const struct llqi_fold none = {NULL, NULL};
@@ -225,7 +225,7 @@ static int fold_input(struct llqi_layer_job *job, enum llqi_input input) {
 }
 
 int llqi_fold_layer(struct llqi_layer_job *job) {
-  for (int i = 0; i < LLQI_N_INPUTS; i++)
+  for (int i = 0; i < llqi_layer_n_inputs(job); i++)
     LLQ_TRY(fold_input(job, i));
   return LLQ_OK;
 }

@@ -44,7 +44,7 @@ static int is_quantized(const struct llqi_choice *choice) {
 static enum llqi_gram gram_of(const struct llqi_layer_job *job,
                               enum llqi_input input) {
   int gptq = 0, awq = 0, folds = 0;
-  for (int i = 0; i < LLQI_N_LINEARS; i++)
+  for (int i = 0; i < job->n_linears; i++)
     if (llqi_input_of(i) == input && is_quantized(&job->choices[i])) {
       gptq |= job->choices[i].method->is_gptq;
       awq |= job->choices[i].method->folding == LLQI_FOLD_AWQ;
@@ -59,7 +59,7 @@ static enum llqi_gram gram_of(const struct llqi_layer_job *job,
 static int open_inputs(struct llqi_layer_job *job) {
   const int64_t n_total = (int64_t)job->streams->set->n_ids;
   const int64_t n_held_out = (int64_t)job->streams->set->n_held_out;
-  for (int i = 0; i < LLQI_N_INPUTS; i++)
+  for (int i = 0; i < llqi_layer_n_inputs(job); i++)
     LLQ_TRY(llqi_inputs_open(&job->inputs[i], job->calibrator,
                              job->from->linears[llqi_input_example(i)].n_in,
                              n_total - n_held_out, n_held_out,
@@ -78,10 +78,14 @@ static int tap(void *user, int layer, enum llqi_linear linear,
 
 static int observe(struct llqi_layer_job *job) {
   LLQ_TRY(open_inputs(job));
-  LLQ_TRY(llqi_streams_run(job->streams, job->from, tap, job,
-                           job->settings->is_parallel &&
-                               job->settings->kv_dtype == 0));
-  for (int i = 0; i < LLQI_N_INPUTS; i++) {
+  if (llqi_layer_is_head(job))
+    LLQ_TRY(
+        llqi_streams_norm(job->streams, &job->from->input_norm, tap, job));
+  else
+    LLQ_TRY(llqi_streams_run(job->streams, job->from, tap, job,
+                             job->settings->is_parallel &&
+                                 job->settings->kv_dtype == 0));
+  for (int i = 0; i < llqi_layer_n_inputs(job); i++) {
     job->failed = llqi_input_example(i);
     LLQ_TRY(llqi_inputs_finish(&job->inputs[i]));
   }
@@ -238,7 +242,7 @@ static int quantize_one(struct llqi_layer_job *job, int linear,
 /* The groups that AWQ wants to know more about; 0: none. */
 static int64_t clip_size(const struct llqi_layer_job *job,
                          enum llqi_input input) {
-  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+  for (int i = 0; i < job->n_linears; i++) {
     const struct llqi_choice *choice = &job->choices[i];
     if (llqi_input_of(i) == input && is_quantized(choice) &&
         choice->method->folding == LLQI_FOLD_AWQ &&
@@ -249,7 +253,7 @@ static int64_t clip_size(const struct llqi_layer_job *job,
 }
 
 static int uses_gptq(const struct llqi_layer_job *job, enum llqi_input input) {
-  for (int i = 0; i < LLQI_N_LINEARS; i++)
+  for (int i = 0; i < job->n_linears; i++)
     if (llqi_input_of(i) == input && is_quantized(&job->choices[i]) &&
         job->choices[i].method->is_gptq)
       return 1;
@@ -268,7 +272,7 @@ static int quantize_group(struct llqi_layer_job *job, enum llqi_input input) {
   if (uses_gptq(job, input))
     status = llqi_gptq_open(&gptq, inputs, &job->settings->gptq);
   charge(job, LLQI_PHASE_FACTOR, start, status);
-  for (int i = 0; i < LLQI_N_LINEARS && status >= 0; i++)
+  for (int i = 0; i < job->n_linears && status >= 0; i++)
     if (llqi_input_of(i) == input) {
       job->failed = i;
       status = quantize_one(job, i, &gptq);
@@ -302,9 +306,9 @@ static int quantize_all(struct llqi_layer_job *job) {
     start = now();
     LLQ_TRY(charge(job, LLQI_PHASE_FOLD, start, llqi_fold_layer(job)));
   }
-  for (int i = 0; i < LLQI_N_INPUTS; i++)
+  for (int i = 0; i < llqi_layer_n_inputs(job); i++)
     LLQ_TRY(quantize_group(job, i));
-  if (job->streams == NULL)
+  if (job->streams == NULL || llqi_layer_is_head(job))
     return LLQ_OK;
   start = now();
   return charge(job, LLQI_PHASE_ADVANCE, start, advance(job));
@@ -313,7 +317,7 @@ static int quantize_all(struct llqi_layer_job *job) {
 int llqi_layer_quantize(struct llqi_layer_job *job) {
   job->failed = -1;
   int status = quantize_all(job);
-  for (int i = 0; i < LLQI_N_INPUTS; i++) {
+  for (int i = 0; i < llqi_layer_n_inputs(job); i++) {
     llqi_inputs_close(&job->inputs[i]);
     llqi_free(job->scales[i]);
     job->scales[i] = NULL;

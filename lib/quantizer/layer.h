@@ -30,7 +30,9 @@ enum llqi_phase {
 struct llqi_layer_job {
   const struct llqi_quantizer_settings *settings;
   const struct llqi_config *config;
-  const struct llqi_choice *choices; /* [LLQI_N_LINEARS] */
+  int n_linears; /* LLQI_N_LINEARS; 1: the output matrix, in Q's place, behind
+                    the final norm, in the input norm's */
+  const struct llqi_choice *choices; /* [n_linears] */
   const struct llqi_layer *from;
   struct llqi_layer *to; /* begins as a copy of `from` */
   llq_model *owner;      /* of the memory of what is made */
@@ -38,7 +40,7 @@ struct llqi_layer_job {
   struct llqi_streams *streams;  /* NULL: without calibration */
   llq_backend *backend;          /* of the streams */
   llq_backend *calibrator;       /* has the operations of calibration */
-  struct llqi_outcome *outcomes; /* [LLQI_N_LINEARS] */
+  struct llqi_outcome *outcomes; /* [n_linears] */
 
   /* Of the work under way. */
   struct llqi_inputs inputs[LLQI_N_INPUTS];
@@ -47,6 +49,14 @@ struct llqi_layer_job {
   int failed;    /* linear; for the message */
   double seconds[LLQI_N_PHASES];
 };
+
+static inline int llqi_layer_is_head(const struct llqi_layer_job *job) {
+  return job->n_linears == 1;
+}
+
+static inline int llqi_layer_n_inputs(const struct llqi_layer_job *job) {
+  return llqi_layer_is_head(job) ? 1 : LLQI_N_INPUTS;
+}
 
 /* Quantizes the layer, and sends the samples on. On failure job->failed is the
    linear that it is about, or -1. */

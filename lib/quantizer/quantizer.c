@@ -31,7 +31,11 @@ static int check_linears(const llq_quantizer *quantizer) {
           llqi_target_check(&choice_of(quantizer, l, i)->target,
                             &model->layers[l].linears[i]),
           model, l, i));
-  return LLQ_OK;
+  const int64_t n_layers = model->config.n_layers;
+  return llqi_within_linear(
+      llqi_target_check(&choice_of(quantizer, n_layers, 0)->target,
+                        &model->output),
+      model, n_layers, 0);
 }
 
 /* What is folded into values makes other scales of them necessary. */
@@ -56,7 +60,7 @@ static int check_kv_cache(const llq_quantizer *quantizer) {
 static const char *method_of_all(const llq_quantizer *quantizer) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
   const struct llqi_method *method = NULL;
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i <= n; i++) {
     const struct llqi_choice *choice = &quantizer->choices[i];
     if (choice->target.format == LLQ_WEIGHT_DENSE)
       continue;
@@ -69,15 +73,18 @@ static const char *method_of_all(const llq_quantizer *quantizer) {
 
 static int choose(llq_quantizer *quantizer,
                   const llq_quantizer_options *options) {
-  const size_t n = (size_t)quantizer->base->config.n_layers * LLQI_N_LINEARS;
+  const size_t n_layers = (size_t)quantizer->base->config.n_layers;
+  const size_t n = (n_layers + 1) * LLQI_N_LINEARS;
   quantizer->choices = llqi_array(n, sizeof *quantizer->choices);
   quantizer->outcomes = llqi_calloc(n, sizeof *quantizer->outcomes);
   if (quantizer->choices == NULL || quantizer->outcomes == NULL)
     return LLQ_ERROR_MEMORY;
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
     quantizer->choices[i] = quantizer->settings.choice;
-  struct llqi_recipe recipe = {quantizer->choices,
-                               quantizer->base->config.n_layers,
+    if (i >= n_layers * LLQI_N_LINEARS)
+      quantizer->choices[i].target = llqi_target_dense;
+  }
+  struct llqi_recipe recipe = {quantizer->choices, (int64_t)n_layers,
                                quantizer->settings.kv_dtype};
   if (options->recipe != NULL)
     LLQ_TRY(llqi_recipe_apply(&recipe, options->recipe, options));
@@ -99,6 +106,8 @@ static int make_result(llq_quantizer *quantizer) {
   result->embedding = base->embedding;
   result->final_norm = base->final_norm;
   result->output = base->output;
+  quantizer->head.linears[0] = base->output;
+  quantizer->head.input_norm = base->final_norm;
   result->kv_dtype = quantizer->settings.kv_dtype != 0
                          ? quantizer->settings.kv_dtype
                          : base->kv_dtype;
@@ -234,12 +243,11 @@ static int report(const llq_quantizer *quantizer, llq_progress *progress) {
   llq_progress ours = {
       .struct_size = sizeof ours,
       .done = (uint64_t)quantizer->n_done,
-      .total = (uint64_t)quantizer->base->config.n_layers,
+      .total = (uint64_t)llqi_quantizer_n_layers(quantizer),
       .unit = "layers",
   };
-  if (quantizer->n_done > 0)
-    snprintf(ours.what, sizeof ours.what, "model.layers.%lld",
-             (long long)quantizer->n_done - 1);
+  llqi_quantizer_layer_name(quantizer, quantizer->n_done - 1, ours.what,
+                            sizeof ours.what);
   return llqi_struct_return(progress, &ours, sizeof ours, "llq_progress");
 }
 
@@ -269,10 +277,10 @@ int llq_quantizer_take(llq_quantizer *quantizer, llq_model **out) {
   *out = NULL;
   if (quantizer->result == NULL)
     return llqi_fail(LLQ_ERROR_STATE, "the quantized model is taken already");
-  if (quantizer->n_done < quantizer->base->config.n_layers)
+  if (quantizer->n_done < llqi_quantizer_n_layers(quantizer))
     return llqi_fail(LLQ_ERROR_STATE, "%lld of %lld layers are quantized",
                      (long long)quantizer->n_done,
-                     (long long)quantizer->base->config.n_layers);
+                     (long long)llqi_quantizer_n_layers(quantizer));
   *out = quantizer->result;
   quantizer->result = NULL;
   return LLQ_OK;
@@ -283,13 +291,12 @@ int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
   llqi_error_clear();
   LLQ_REQUIRE(quantizer != NULL && out != NULL,
               "llq_quantizer_linear: an argument is NULL");
-  const uint64_t n_layers = (uint64_t)quantizer->base->config.n_layers;
-  LLQ_REQUIRE(index < n_layers * LLQI_N_LINEARS,
-              "llq_quantizer_linear: index %llu of %llu",
-              (unsigned long long)index,
-              (unsigned long long)n_layers * LLQI_N_LINEARS);
+  const int64_t n_layers = quantizer->base->config.n_layers;
+  const int has_head = llqi_quantizer_n_layers(quantizer) > n_layers;
+  const uint64_t n = (uint64_t)(n_layers * LLQI_N_LINEARS + has_head);
+  LLQ_REQUIRE(index < n, "llq_quantizer_linear: index %llu of %llu",
+              (unsigned long long)index, (unsigned long long)n);
   const int64_t layer = (int64_t)index / LLQI_N_LINEARS;
-  const int linear = (int)(index % LLQI_N_LINEARS);
   if (layer >= quantizer->n_done)
     return llqi_fail(LLQ_ERROR_STATE, "layer %lld is not quantized yet",
                      (long long)layer);
@@ -301,8 +308,7 @@ int llq_quantizer_linear(const llq_quantizer *quantizer, uint64_t index,
                                .power = outcome->power,
                                .damping = outcome->damping,
                                .n_dead = (uint64_t)outcome->n_dead};
-  snprintf(ours.name, sizeof ours.name, "model.layers.%lld.%s",
-           (long long)layer, llqi_linear_names[linear]);
+  llqi_linear_name(n_layers, (int64_t)index, ours.name, sizeof ours.name);
   snprintf(ours.scheme, sizeof ours.scheme, "%s",
            llqi_scheme_name(choice->target.format, choice->target.activation));
   snprintf(ours.method, sizeof ours.method, "%s",
@@ -314,7 +320,7 @@ void llq_quantizer_close(llq_quantizer *quantizer) {
   if (quantizer == NULL)
     return;
   if (quantizer->spool.directory != NULL && quantizer->result == NULL &&
-      quantizer->n_done == quantizer->base->config.n_layers)
+      quantizer->n_done == llqi_quantizer_n_layers(quantizer))
     llqi_spool_remove(&quantizer->spool, quantizer->n_done);
   llqi_free(quantizer->directory);
   llqi_free(quantizer->measure_file);

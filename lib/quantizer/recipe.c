@@ -2,7 +2,6 @@
 #include "quantizer/recipe.h"
 
 #include <fnmatch.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,10 +67,8 @@ static int apply_line(struct llqi_recipe *recipe, char *line,
   if (strcmp(pattern, "kv-cache") == 0)
     return read_kv_cache(place, &recipe->kv_dtype);
   LLQ_TRY(read_choice(place, options, &choice));
-  for (int64_t i = 0; i < recipe->n_layers * LLQI_N_LINEARS; i++) {
-    snprintf(name, sizeof name, "model.layers.%lld.%s",
-             (long long)(i / LLQI_N_LINEARS),
-             llqi_linear_names[i % LLQI_N_LINEARS]);
+  for (int64_t i = 0; i <= recipe->n_layers * LLQI_N_LINEARS; i++) {
+    llqi_linear_name(recipe->n_layers, i, name, sizeof name);
     if (fnmatch(pattern, name, 0) == 0) {
       recipe->choices[i] = choice;
       n_fitting++;

@@ -9,8 +9,9 @@
 
    Each line has a pattern (as of file names; a * takes dots too), a scheme, and
    maybe a method, group-size=N and asymmetric. Of several lines the last that
-   fits decides; what none fits has the options' own. A line "kv-cache fp8" or
-   "kv-cache int8" is about the whole model. # begins a comment. */
+   fits decides; what none fits has the options' own, but the output matrix,
+   "lm_head", stays as it is. A line "kv-cache fp8" or "kv-cache int8" is about
+   the whole model. # begins a comment. */
 #ifndef LLQI_QUANTIZER_RECIPE_H
 #define LLQI_QUANTIZER_RECIPE_H
 
@@ -18,7 +19,8 @@
 
 /* What a recipe changes. */
 struct llqi_recipe {
-  struct llqi_choice *choices; /* [n_layers, LLQI_N_LINEARS] */
+  struct llqi_choice *choices; /* [n_layers, LLQI_N_LINEARS], and the output
+                                  matrix's behind */
   int64_t n_layers;
   int kv_dtype;
 };

@@ -10,8 +10,11 @@ struct llq_quantizer {
   llq_model *base;
   llq_model *result; /* NULL once taken */
   struct llqi_quantizer_settings settings;
-  struct llqi_choice *choices;   /* [n_layers, LLQI_N_LINEARS] */
+  struct llqi_choice *choices;   /* [n_layers + 1, LLQI_N_LINEARS] */
   struct llqi_outcome *outcomes; /* the same shape */
+  /* The output matrix is the only linear, in Q's place, of one more layer,
+     whose norm is the final one: the base's, and what it becomes. */
+  struct llqi_layer head, made_head;
   struct llqi_threads *threads;
   llq_backend *backend;    /* the caller's; NULL: none */
   llq_backend *calibrator; /* has the operations of calibration */
@@ -22,12 +25,20 @@ struct llq_quantizer {
   char *measure_file;          /* NULL: measure on calibration's tokens */
   char *directory;             /* of the spool; NULL: none */
   struct llqi_spool spool;
-  int64_t n_done; /* layers */
+  int64_t n_done; /* layers, the head among them */
 };
 
 /* Adds which linear it is to a failure. */
 int llqi_within_linear(int status, const llq_model *model, int64_t layer,
                        int linear);
+
+/* The layers to make: one more than the model has where a recipe chooses a
+   scheme for the output matrix. */
+int64_t llqi_quantizer_n_layers(const llq_quantizer *quantizer);
+
+/* "model.layers.0", or "lm_head" for the layer behind the last; "" for -1. */
+void llqi_quantizer_layer_name(const llq_quantizer *quantizer, int64_t layer,
+                               char *name, size_t size);
 
 /* Does "bf16" convert all of a model? */
 int llqi_quantizer_converts(const llq_quantizer *quantizer);

@@ -22,14 +22,49 @@ int llqi_within_linear(int status, const llq_model *model, int64_t layer,
                        int linear) {
   if (status == LLQ_OK)
     return LLQ_OK;
-  return llqi_fail_within(status, "%s: model.layers.%lld.%s.weight",
-                          model->source, (long long)layer,
-                          llqi_linear_names[linear]);
+  char name[96];
+  llqi_linear_name(model->config.n_layers, layer * LLQI_N_LINEARS + linear,
+                   name, sizeof name);
+  return llqi_fail_within(status, "%s: %s.weight", model->source, name);
+}
+
+void llqi_quantizer_layer_name(const llq_quantizer *quantizer, int64_t layer,
+                               char *name, size_t size) {
+  if (layer < 0)
+    name[0] = '\0';
+  else if (layer < quantizer->base->config.n_layers)
+    snprintf(name, size, "model.layers.%lld", (long long)layer);
+  else
+    snprintf(name, size, "lm_head");
+}
+
+int64_t llqi_quantizer_n_layers(const llq_quantizer *quantizer) {
+  const int64_t n = quantizer->base->config.n_layers;
+  return n + (quantizer->choices[n * LLQI_N_LINEARS].target.format !=
+              LLQ_WEIGHT_DENSE);
+}
+
+/* A layer's original, and what it becomes. */
+static const struct llqi_layer *layer_from(const llq_quantizer *quantizer,
+                                           int64_t layer) {
+  return layer < quantizer->base->config.n_layers
+             ? &quantizer->base->layers[layer]
+             : &quantizer->head;
+}
+
+static struct llqi_layer *layer_to(llq_quantizer *quantizer, int64_t layer) {
+  return layer < quantizer->base->config.n_layers
+             ? &quantizer->result->layers[layer]
+             : &quantizer->made_head;
+}
+
+static int n_linears_of(const llq_quantizer *quantizer, int64_t layer) {
+  return layer < quantizer->base->config.n_layers ? LLQI_N_LINEARS : 1;
 }
 
 int llqi_quantizer_converts(const llq_quantizer *quantizer) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
-  for (int64_t i = 0; i < n; i++)
+  for (int64_t i = 0; i <= n; i++)
     if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE)
       return 0;
   return 1;
@@ -39,7 +74,7 @@ int llqi_quantizer_needs(const llq_quantizer *quantizer,
                          struct llqi_need *need) {
   const int64_t n = quantizer->base->config.n_layers * LLQI_N_LINEARS;
   const int kv_dtype = quantizer->settings.kv_dtype;
-  for (int64_t i = 0; i < n; i++)
+  for (int64_t i = 0; i <= n; i++)
     if (quantizer->choices[i].target.format != LLQ_WEIGHT_DENSE &&
         llqi_method_calibrates(quantizer->choices[i].method)) {
       *need = (struct llqi_need){"method", quantizer->choices[i].method->name};
@@ -90,7 +125,7 @@ static int describe(const llq_quantizer *quantizer, struct llqi_text *text) {
       settings->is_parallel, settings->measures, settings->kv_dtype));
   for (int i = 0; i < LLQI_N_INPUTS; i++)
     LLQ_TRY(llqi_text_printf(text, " %g", settings->strength[i]));
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i <= n; i++) {
     const struct llqi_choice *c = &quantizer->choices[i];
     LLQ_TRY(llqi_text_printf(text, " %d %d %lld %d %s", c->target.format,
                              c->target.activation,
@@ -116,25 +151,27 @@ static int open_spool(llq_quantizer *quantizer) {
 /* Finds a layer of the same quantization, cut off earlier. */
 static int resume_layer(llq_quantizer *quantizer, int64_t layer, int *found) {
   const int64_t first = layer * LLQI_N_LINEARS;
-  struct llqi_layer *to = &quantizer->result->layers[layer];
+  const struct llqi_layer *from = layer_from(quantizer, layer);
+  struct llqi_layer *to = layer_to(quantizer, layer);
   *found = 0;
   if (quantizer->directory == NULL)
     return LLQ_OK;
   LLQ_TRY(llqi_spool_read(&quantizer->spool, layer, quantizer->choices + first,
-                          &quantizer->base->layers[layer], quantizer->result,
-                          to, quantizer->outcomes + first, found));
-  if (!*found || !quantizer->is_calibrated)
+                          from, quantizer->result, to,
+                          quantizer->outcomes + first, found));
+  if (!*found || !quantizer->is_calibrated ||
+      layer == quantizer->base->config.n_layers)
     return LLQ_OK;
-  const struct llqi_layer *passed =
-      quantizer->settings.is_parallel ? &quantizer->base->layers[layer] : to;
-  return llqi_streams_run(&quantizer->streams, passed, NULL, NULL, 1);
+  return llqi_streams_run(&quantizer->streams,
+                          quantizer->settings.is_parallel ? from : to, NULL,
+                          NULL, 1);
 }
 
 /* Lets a layer's files go from memory. */
-static void forget_layer(const llq_quantizer *quantizer, int64_t layer) {
-  const llq_weight *from = quantizer->base->layers[layer].linears;
-  const llq_weight *to = quantizer->result->layers[layer].linears;
-  for (int i = 0; i < LLQI_N_LINEARS; i++) {
+static void forget_layer(llq_quantizer *quantizer, int64_t layer) {
+  const llq_weight *from = layer_from(quantizer, layer)->linears;
+  const llq_weight *to = layer_to(quantizer, layer)->linears;
+  for (int i = 0; i < n_linears_of(quantizer, layer); i++) {
     llqi_model_forget(quantizer->base, from[i].data,
                       llqi_weight_data_bytes(&from[i]));
     llqi_model_forget(quantizer->result, to[i].data,
@@ -182,13 +219,13 @@ static int begin(llq_quantizer *quantizer) {
   return LLQ_OK;
 }
 
-static void log_times(int64_t layer, const double seconds[LLQI_N_PHASES]) {
+static void log_times(const char *name, const double seconds[LLQI_N_PHASES]) {
   llqi_log(LLQ_LOG_DEBUG,
-           "model.layers.%lld: %.3f s calibration, %.3f s folding, %.3f s "
+           "%s: %.3f s calibration, %.3f s folding, %.3f s "
            "factors, %.3f s weights, %.3f s grids, %.3f s rounding, %.3f s "
            "measuring, %.3f s the next layer's inputs",
-           (long long)layer, seconds[LLQI_PHASE_OBSERVE],
-           seconds[LLQI_PHASE_FOLD], seconds[LLQI_PHASE_FACTOR],
+           name, seconds[LLQI_PHASE_OBSERVE], seconds[LLQI_PHASE_FOLD],
+           seconds[LLQI_PHASE_FACTOR],
            seconds[LLQI_PHASE_LOAD], seconds[LLQI_PHASE_GRID],
            seconds[LLQI_PHASE_ROUND], seconds[LLQI_PHASE_MEASURE],
            seconds[LLQI_PHASE_ADVANCE]);
@@ -197,11 +234,13 @@ static void log_times(int64_t layer, const double seconds[LLQI_N_PHASES]) {
 static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,
                       struct llqi_layer *to) {
   const int64_t first = layer * LLQI_N_LINEARS;
+  char name[40];
   struct llqi_layer_job job = {
       .settings = &quantizer->settings,
       .config = &quantizer->base->config,
+      .n_linears = n_linears_of(quantizer, layer),
       .choices = quantizer->choices + first,
-      .from = &quantizer->base->layers[layer],
+      .from = layer_from(quantizer, layer),
       .to = to,
       .owner = owner,
       .threads = quantizer->threads,
@@ -210,17 +249,17 @@ static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,
       .calibrator = quantizer->calibrator,
       .outcomes = quantizer->outcomes + first};
   int status = llqi_layer_quantize(&job);
-  log_times(layer, job.seconds);
+  llqi_quantizer_layer_name(quantizer, layer, name, sizeof name);
+  log_times(name, job.seconds);
   if (status < 0 && job.failed < 0)
-    return llqi_fail_within(status, "%s: model.layers.%lld",
-                            quantizer->base->source, (long long)layer);
+    return llqi_fail_within(status, "%s: %s", quantizer->base->source, name);
   return llqi_within_linear(status, quantizer->base, layer, job.failed);
 }
 
 /* Makes a layer in memory, and keeps what its file holds. */
 static int spool_layer(llq_quantizer *quantizer, int64_t layer) {
   const int64_t first = layer * LLQI_N_LINEARS;
-  const struct llqi_layer *from = &quantizer->base->layers[layer];
+  const struct llqi_layer *from = layer_from(quantizer, layer);
   struct llqi_layer made = *from;
   llq_model *owner;
   int found;
@@ -232,24 +271,33 @@ static int spool_layer(llq_quantizer *quantizer, int64_t layer) {
   llq_model_close(owner);
   LLQ_TRY(status);
   LLQ_TRY(llqi_spool_read(&quantizer->spool, layer, quantizer->choices + first,
-                          from, quantizer->result,
-                          &quantizer->result->layers[layer],
+                          from, quantizer->result, layer_to(quantizer, layer),
                           quantizer->outcomes + first, &found));
   return found ? LLQ_OK
                : llqi_fail(LLQ_ERROR_IO, "%s: layer %lld is not as written",
                            quantizer->directory, (long long)layer);
 }
 
+/* The output matrix is in place, and no embedding. */
+static int put_head(llq_quantizer *quantizer) {
+  llq_model *result = quantizer->result;
+  result->output = quantizer->made_head.linears[0];
+  result->final_norm = quantizer->made_head.input_norm;
+  return llqi_config_untie(&result->config);
+}
+
 static int quantize_layer(llq_quantizer *quantizer, int64_t layer) {
   int found;
+  *layer_to(quantizer, layer) = *layer_from(quantizer, layer);
   LLQ_TRY(resume_layer(quantizer, layer, &found));
   if (!found && quantizer->directory != NULL)
     LLQ_TRY(spool_layer(quantizer, layer));
   else if (!found)
     LLQ_TRY(make_layer(quantizer, layer, quantizer->result,
-                       &quantizer->result->layers[layer]));
+                       layer_to(quantizer, layer)));
   forget_layer(quantizer, layer);
-  return LLQ_OK;
+  return layer < quantizer->base->config.n_layers ? LLQ_OK
+                                                  : put_head(quantizer);
 }
 
 /* The scales of a layer that was converted. */
@@ -283,7 +331,7 @@ static int convert_layer(llq_quantizer *quantizer, int64_t layer) {
 }
 
 int llqi_quantizer_advance(llq_quantizer *quantizer) {
-  int64_t n_layers = quantizer->base->config.n_layers;
+  const int64_t n_layers = llqi_quantizer_n_layers(quantizer);
   if (quantizer->n_done == n_layers)
     return LLQ_OK;
   if (llqi_quantizer_converts(quantizer)) {

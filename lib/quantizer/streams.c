@@ -261,3 +261,31 @@ int llqi_streams_run(struct llqi_streams *s, const struct llqi_layer *layer,
   llqi_forward_close(forward);
   return status;
 }
+
+/* With the norm's weight in the first row of `memory`, and room for n_rows_max
+   rows behind. */
+static int norm_rows(struct llqi_streams *s, const struct llqi_tensor *norm,
+                     char *memory, llqi_tap tap, void *user) {
+  const size_t n_rows = (size_t)s->hidden.n_rows, step = (size_t)s->n_rows_max;
+  const llq_view weight = {memory, 1, s->hidden.n_cols, s->compute};
+  LLQ_TRY(llqi_norm_upload(s->backend, norm, &weight));
+  for (size_t at = 0; at < n_rows; at += step) {
+    const int64_t n = (int64_t)smaller(step, n_rows - at);
+    const llq_view x = {rows_at(s, at), n, s->hidden.n_cols, s->compute};
+    llq_view out = {memory + row_bytes(s), n, s->hidden.n_cols, s->compute};
+    LLQ_TRY(llqi_op_rms_norm(s->backend, &x, &weight,
+                             (float)s->model->config.norm_eps, &out));
+    LLQ_TRY(tap(user, 0, LLQI_Q, &out));
+  }
+  return LLQ_OK;
+}
+
+int llqi_streams_norm(struct llqi_streams *s, const struct llqi_tensor *norm,
+                      llqi_tap tap, void *user) {
+  void *memory;
+  LLQ_TRY(llqi_memory_alloc(
+      s->backend, ((size_t)s->n_rows_max + 1) * row_bytes(s), &memory));
+  int status = norm_rows(s, norm, memory, tap, user);
+  llqi_memory_free(s->backend, memory);
+  return status;
+}

@@ -40,4 +40,8 @@ int llqi_streams_run(struct llqi_streams *streams,
 llq_view llqi_streams_cached(const struct llqi_streams *streams, int i,
                              int is_value);
 
+/* Shows the tap all samples behind a norm, as inputs of a layer's Q. */
+int llqi_streams_norm(struct llqi_streams *streams,
+                      const struct llqi_tensor *norm, llqi_tap tap, void *user);
+
 #endif

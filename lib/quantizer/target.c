@@ -4,6 +4,9 @@
 #include "base/status.h"
 #include "tensor/weight.h"
 
+const struct llqi_target llqi_target_dense = {LLQ_WEIGHT_DENSE,
+                                              LLQ_ACTIVATION_NONE, -1, 0};
+
 static int read_group_size(const llq_quantizer_options *options,
                            struct llqi_target *out) {
   int32_t size = options->group_size;

@@ -12,6 +12,9 @@ struct llqi_target {
   int asymmetric;
 };
 
+/* It stays as it is. */
+extern const struct llqi_target llqi_target_dense;
+
 /* Reads checked options; fails naming the option. */
 int llqi_target_read(const llq_quantizer_options *options,
                      struct llqi_target *out);

@@ -62,4 +62,5 @@ void expect_same_weights(const llq_model *a, const llq_model *b) {
   for (int l = 0; l < 2; l++)
     for (int i = 0; i < LLQI_N_LINEARS; i++)
       expect_same_rows(&a->layers[l].linears[i], &b->layers[l].linears[i]);
+  expect_same_rows(&a->output, &b->output);
 }

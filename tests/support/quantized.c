@@ -50,14 +50,12 @@ static void *scales(llq_model *model, size_t n) {
   return scale;
 }
 
-void quantized_set(llq_model *model, int layer, enum llqi_linear linear,
-                   const struct kind *kind) {
-  llq_weight *w = &model->layers[layer].linears[linear];
+static void set(llq_model *model, llq_weight *w, uint32_t seed,
+                const struct kind *kind) {
   w->format = kind->format;
   w->activation = kind->activation;
   w->group_size = kind->group_size > 0 ? kind->group_size : w->n_in;
-  w->data = codes(model, llqi_weight_data_bytes(w),
-                  (uint32_t)(layer * 10 + (int)linear));
+  w->data = codes(model, llqi_weight_data_bytes(w), seed);
   const int64_t n_groups = llqi_weight_n_groups(w);
   const size_t n = (size_t)(w->n_out * n_groups);
   w->scale = scales(model, n);
@@ -75,10 +73,28 @@ void quantized_set(llq_model *model, int layer, enum llqi_linear linear,
   }
 }
 
+void quantized_set(llq_model *model, int layer, enum llqi_linear linear,
+                   const struct kind *kind) {
+  set(model, &model->layers[layer].linears[linear],
+      (uint32_t)(layer * 10 + (int)linear), kind);
+}
+
+void quantized_set_output(llq_model *model, const struct kind *kind) {
+  set(model, &model->output, 9999, kind);
+}
+
 void quantized_set_all(llq_model *model, const struct kind *kind) {
   for (int layer = 0; layer < model->config.n_layers; layer++)
     for (int k = 0; k < LLQI_N_LINEARS; k++)
       quantized_set(model, layer, k, kind);
+}
+
+llq_model *quantized_reopen(const llq_model *model, const char *format) {
+  const char *directory = test_empty_directory("saved");
+  llq_model *again;
+  ck_assert_llq_ok(llq_model_save(model, directory, format));
+  ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
+  return again;
 }
 
 static void compare_bytes(const void *a, const void *b, size_t n) {

@@ -18,7 +18,11 @@ llq_model *quantized_base(int64_t intermediate_size);
 /* Gives a linear codes, scales and the like that are arbitrary but valid. */
 void quantized_set(llq_model *model, int layer, enum llqi_linear linear,
                    const struct kind *kind);
+void quantized_set_output(llq_model *model, const struct kind *kind);
 void quantized_set_all(llq_model *model, const struct kind *kind);
+
+/* A model saved in a format, as "saved", and opened again. */
+llq_model *quantized_reopen(const llq_model *model, const char *format);
 
 /* Fails unless two models have the same weights, bit by bit. */
 void quantized_compare(const llq_model *a, const llq_model *b);

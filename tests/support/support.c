@@ -20,6 +20,15 @@ const char *test_path(const char *name) {
   return path;
 }
 
+const char *test_empty_directory(const char *name) {
+  static char path[512];
+  char command[600];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  snprintf(command, sizeof command, "rm -rf '%s'", path);
+  ck_assert_int_eq(system(command), 0);
+  return path;
+}
+
 const char *test_data(const char *name) {
   static char path[1024];
   const char *folder = getenv("LLQ_TEST_DATA");

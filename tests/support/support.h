@@ -15,6 +15,9 @@ const char *test_directory(void);
 /* "<test_directory()>/<name>", in one of a few rotating buffers. */
 const char *test_path(const char *name);
 
+/* The same path, of which nothing is left; valid until the next call. */
+const char *test_empty_directory(const char *name);
+
 /* A file of the public test data, or NULL (after a visible "# SKIP" line) when
    it is absent. */
 const char *test_data(const char *name);

@@ -80,7 +80,7 @@ end
 local info_fields = {
   "n_layers", "hidden_size", "intermediate_size", "n_heads", "n_kv_heads",
   "head_size", "n_vocab", "n_context", "group_size", "n_parameters",
-  "n_weight_bytes", "n_linear_bytes", "n_kv_bytes"}
+  "n_weight_bytes", "n_linear_bytes", "n_kv_bytes", "n_output_bytes"}
 
 function Model:info()
   local info = native.new "llq_model_info"
@@ -88,7 +88,9 @@ function Model:info()
   local found = {architecture = ffi.string(info.architecture),
                  scheme = ffi.string(info.scheme),
                  dtype = ffi.string(info.dtype),
-                 kv_cache = ffi.string(info.kv_cache), tied = info.tied == 1}
+                 kv_cache = ffi.string(info.kv_cache),
+                 output_scheme = ffi.string(info.output_scheme),
+                 tied = info.tied == 1}
   for _, name in ipairs(info_fields) do found[name] = tonumber(info[name]) end
   return found
 end
@@ -232,7 +234,7 @@ function Quantizer.new(of, options)
   if not chosen and options.method and options.method ~= "rtn" then
     chosen = backend("cpu", {n_threads = options.n_threads})
   end
-  local self = setmetatable({n_linears = 7 * of:info().n_layers}, Quantizer)
+  local self = setmetatable({}, Quantizer)
   return run_on(self, chosen, out, C.llq_quantizer_close, function(pointer)
     return C.llq_quantizer_open(out, pointer, of:open(), struct)
   end)
@@ -260,19 +262,21 @@ function Quantizer:run(show)
   return self:take()
 end
 
--- How each linear was quantized.
+-- How each linear was quantized; the output matrix is the last, if a recipe
+-- chose a scheme for it.
 function Quantizer:linears()
   local found = {}
-  for index = 0, self.n_linears - 1 do
+  while true do
     local linear = native.new "llq_quantized_linear"
-    check(C.llq_quantizer_linear(self:open(), index, linear))
+    local status = C.llq_quantizer_linear(self:open(), #found, linear)
+    if status == C.LLQ_ERROR_ARGUMENT then return found end
+    check(status)
     found[#found + 1] = {
       name = ffi.string(linear.name), scheme = ffi.string(linear.scheme),
       method = ffi.string(linear.method), error = linear.error,
       power = linear.power, damping = linear.damping,
       n_dead = tonumber(linear.n_dead)}
   end
-  return found
 end
 
 return {backend = backend, devices = devices, model = model,

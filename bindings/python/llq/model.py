@@ -13,6 +13,7 @@ from ._llq import ffi, lib
 from ._native import (Handle, Option, Path, Progress, check, fill, new, path,
                       steps, text, values)
 from .device import Backend
+from .errors import ArgumentError
 from .progress import ProgressOption, follow
 from .tokenizer import Ids, Tokenizer, as_ids, ids_pointer
 
@@ -42,6 +43,8 @@ class ModelInfo:
     n_linear_bytes: int
     n_kv_bytes: int
     kv_cache: str
+    n_output_bytes: int
+    output_scheme: str
 
 
 class Model(Handle):
@@ -221,7 +224,6 @@ class Quantizer(Handle):
         with self._lock:
             check(lib.llq_quantizer_open(out, runs_on, model._open(), struct))
         self._own(out[0], lib.llq_quantizer_close, runs_on)
-        self._n_linears = 7 * model.info.n_layers
 
     def calibrate(self, samples: Path | Ids | Listed[int] | None) -> None:
         """Adds calibration samples, before the first step.
@@ -265,12 +267,17 @@ class Quantizer(Handle):
         return self.take()
 
     def linears(self) -> list[QuantizedLinear]:
-        """How each linear was quantized, layer by layer."""
-        found = []
-        for index in range(self._n_linears):
+        """How each linear was quantized, layer by layer; then the output
+        matrix, if a recipe chose a scheme for it."""
+        found: list[QuantizedLinear] = []
+        while True:
             with self._lock:
                 out = new("llq_quantized_linear")
-                check(lib.llq_quantizer_linear(self._open(), index, out))
+                try:
+                    check(lib.llq_quantizer_linear(self._open(), len(found),
+                                                   out))
+                except ArgumentError:
+                    return found
                 known = values(out)
             found.append(QuantizedLinear(
                 **{f.name: known[f.name] for f in fields(QuantizedLinear)}))
