@@ -17,6 +17,7 @@ tests_of_internals = \
 	tests/test_formats \
 	tests/test_forward \
 	tests/test_fused \
+	tests/test_fused_attend \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
@@ -97,6 +98,7 @@ script_tests = \
 	tests/oracle_forward.py \
 	tests/oracle_generator.py \
 	tests/oracle_gguf.py \
+	tests/oracle_kv_cache.py \
 	tests/oracle_methods.py \
 	tests/oracle_quantizer.py \
 	tests/oracle_results.py \
@@ -172,6 +174,8 @@ tests_test_fused_SOURCES = tests/test_fused.c \
 	tests/support/guarded.c tests/support/guarded.h \
 	tests/support/micro.c tests/support/micro.h \
 	tests/support/weights.c tests/support/weights.h
+tests_test_fused_attend_SOURCES = tests/test_fused_attend.c \
+	tests/support/guarded.c tests/support/guarded.h
 tests_test_greedy_SOURCES = tests/test_greedy.c $(generating) \
 	tests/support/guarded.c tests/support/guarded.h \
 	tests/support/micro.c tests/support/micro.h

@@ -122,8 +122,9 @@ START_TEST(scales_are_of_the_largest_in_the_quantized_model_s_cache) {
       options_of(cases[_i][0], cases[_i][1], cases[_i][2]);
   llq_model *model = quantize(base, &options);
   float largest[2][2];
-  find_largest(model, largest);
   ck_assert_int_eq(model->kv_dtype, is_fp8 ? LLQ_F8_E4M3 : LLQ_I8);
+  model->kv_dtype = 0; /* to see what scales are for */
+  find_largest(model, largest);
   for (int l = 0; l < 2; l++) {
     const float code = is_fp8 ? 448 : 127;
     ck_assert_float_gt(largest[l][0], 0);

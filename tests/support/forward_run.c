@@ -9,16 +9,20 @@
 
 #define PAGE_SIZE 16
 
-static int open_cache(struct forward_run *run, llq_kv *cache, int compute) {
+static int open_cache(struct forward_run *run, const struct llqi_layer *layer,
+                      int compute, llq_kv *cache) {
   const struct llqi_config *config = &run->model->config;
-  *cache = (llq_kv){.dtype = compute,
+  const int kv_dtype = run->model->kv_dtype;
+  *cache = (llq_kv){.dtype = kv_dtype != 0 ? kv_dtype : compute,
                     .n_pages = run->n_pages,
                     .page_size = PAGE_SIZE,
                     .n_kv_heads = (int32_t)config->n_kv_heads,
-                    .head_size = (int32_t)config->head_size};
+                    .head_size = (int32_t)config->head_size,
+                    .key_scale = layer->key_scale,
+                    .value_scale = layer->value_scale};
   size_t size = (size_t)run->n_pages * PAGE_SIZE *
                 (size_t)(config->n_kv_heads * config->head_size) *
-                llqi_dtype_size(compute);
+                llqi_dtype_size(cache->dtype);
   LLQ_TRY(llqi_memory_alloc(run->backend, size, &cache->keys));
   return llqi_memory_alloc(run->backend, size, &cache->values);
 }
@@ -32,7 +36,7 @@ static int open_caches(struct forward_run *run, int compute) {
   for (int i = 0; i < run->n_pages; i++)
     run->pages[i] = run->n_pages - 1 - i;
   for (size_t i = 0; i < n_layers; i++)
-    LLQ_TRY(open_cache(run, &run->caches[i], compute));
+    LLQ_TRY(open_cache(run, &run->model->layers[i], compute, &run->caches[i]));
   return LLQ_OK;
 }
 

@@ -15,7 +15,8 @@ struct forward_run {
   int n_pages;
 };
 
-/* Pages are listed in descending order, so that a position is not its slot. */
+/* Pages are listed in descending order, so that a position is not its slot. The
+   cache is of the type that the model has scales for, if it has. */
 int forward_run_open(struct forward_run *run, llq_backend *backend,
                      llq_model *model, int compute, int n_rows_max,
                      int n_positions_max);

@@ -10,12 +10,17 @@
      O = P V, sum = P 1 mma m16n8k16 from zero, positions in ascending order
    and tiles are joined in ascending order (join). Which warp, block or cluster
    computes which part changes nothing. A row's result in an mma depends on that
-   row of the first operand alone. */
+   row of the first operand alone.
+
+   Of a cache in 8 bits (`coded`) a tile's codes are copied to where it will lie,
+   and become bf16 there, which has them all. Their scales are factors of S and
+   of the result. */
 #ifndef LLQ_CUDA_ATTEND_CUH
 #define LLQ_CUDA_ATTEND_CUH
 
 #include <cuda_bf16.h>
 
+#include "backends/cuda/any/number.cuh"
 #include "backends/cuda/common/attention.h"
 #include "backends/cuda/common/launch.cuh"
 #include "backends/cuda/common/shared.cuh"
@@ -32,6 +37,7 @@ struct attend_arguments {
   const float *cos_sin;
   __nv_bfloat16 *out;
   float scale;        /* of scores, with the factor log2(e) */
+  float value_scale;  /* of results; 1 if not coded */
   int n_heads, group; /* heads of q; of q for one of k */
   int page_shift;
 };
@@ -108,38 +114,96 @@ __device__ __forceinline__ int64_t cache_slot(const attend_arguments &a, int fir
 }
 
 /* Starts the copy of a tile's keys and values; those from n_valid on are zero.
-   A row `skipped` is left to the caller. */
-template <int D, int n_threads>
+   A row `skipped` is left to the caller. Codes lie row by row. */
+template <int D, int n_threads, bool coded>
 __device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_page, int kv_head,
                                            int tile, int n_valid, int skipped, uint32_t keys,
                                            uint32_t values) {
-  using shape = head_tile<D>;
-  constexpr int n_copies = tile_positions * shape::n_chunks / n_threads;
-  static_assert(tile_positions * shape::n_chunks % n_threads == 0, "whole passes");
+  constexpr int element = coded ? 1 : 2, n_chunks = D * element / 16; /* of 16 bytes, a row */
+  constexpr int n_all = tile_positions * n_chunks, n_copies = (n_all + n_threads - 1) / n_threads;
+  static_assert(coded || n_all % n_threads == 0, "whole passes");
   bool one_page = a.cache.page_size >= tile_positions;
   int64_t start = one_page ? cache_slot(a, first_page, tile * tile_positions) : 0;
   int64_t at[n_copies];
 #pragma unroll
   for (int i = 0; i < n_copies; i++) {
     int index = i * n_threads + threadIdx.x;
-    int row = index / shape::n_chunks, chunk = index % shape::n_chunks;
-    int valid_row = row < n_valid ? row : 0;
+    int row = index / n_chunks, chunk = index % n_chunks;
+    int valid_row = row < n_valid && row < tile_positions ? row : 0;
     int64_t slot =
         one_page ? start + valid_row : cache_slot(a, first_page, tile * tile_positions + valid_row);
-    at[i] = (slot * a.cache.n_kv_heads + kv_head) * D + chunk * 8;
+    at[i] = (slot * a.cache.n_kv_heads + kv_head) * D * element + chunk * 16;
   }
 #pragma unroll
   for (int i = 0; i < n_copies; i++) {
     int index = i * n_threads + threadIdx.x;
-    int row = index / shape::n_chunks, chunk = index % shape::n_chunks;
-    uint32_t offset = shape::offset(row, chunk);
-    if (row == skipped)
+    int row = index / n_chunks, chunk = index % n_chunks;
+    uint32_t offset = coded ? row * D + chunk * 16 : head_tile<D>::offset(row, chunk);
+    if (row == skipped || (n_all % n_threads != 0 && index >= n_all))
       continue;
-    copy_async(keys + offset, static_cast<const __nv_bfloat16 *>(a.cache.keys) + at[i],
-               row < n_valid);
-    copy_async(values + offset, static_cast<const __nv_bfloat16 *>(a.cache.values) + at[i],
-               row < n_valid);
+    copy_async(keys + offset, static_cast<const char *>(a.cache.keys) + at[i], row < n_valid);
+    copy_async(values + offset, static_cast<const char *>(a.cache.values) + at[i], row < n_valid);
   }
+}
+
+/* Four codes as bf16. An E4M3 code's bits lie in a float's, its exponent 120 too
+   low; subnormal ones too. */
+__device__ __forceinline__ uint2 decode(uint32_t codes, int dtype) {
+  float x[4];
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    uint32_t code = codes >> 8 * i & 0xff;
+    x[i] = dtype == LLQ_I8
+               ? static_cast<float>(static_cast<int8_t>(code))
+               : __uint_as_float((code & 0x80) << 24 | (code & 0x7f) << 20) * 0x1p120f;
+  }
+  return make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
+}
+
+/* Four numbers become the nearest codes, and then what these are as bf16. */
+__device__ __forceinline__ uint32_t encode(uint32_t &low, uint32_t &high, int dtype, float scale) {
+  float2 a = unpack(low), b = unpack(high);
+  uint32_t codes = code_of(dtype, scale, a.x) | code_of(dtype, scale, a.y) << 8 |
+                   code_of(dtype, scale, b.x) << 16 |
+                   static_cast<uint32_t>(code_of(dtype, scale, b.y)) << 24;
+  uint2 decoded = decode(codes, dtype);
+  low = decoded.x, high = decoded.y;
+  return codes;
+}
+
+/* The codes of a tile's keys and values, which have come, become bf16 in place;
+   but not those of a row `skipped`. A barrier must follow. */
+template <int D, int n_threads>
+__device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *values, int dtype,
+                                            int skipped) {
+  constexpr int n_chunks = D / 16, n_all = tile_positions * n_chunks;
+  constexpr int n_passes = (n_all + n_threads - 1) / n_threads;
+  uint4 codes[2][n_passes];
+  unsigned char *const tiles[2] = {keys, values};
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < n_passes; i++)
+#pragma unroll
+    for (int t = 0; t < 2; t++) {
+      int index = i * n_threads + threadIdx.x;
+      if (n_all % n_threads == 0 || index < n_all)
+        codes[t][i] = reinterpret_cast<const uint4 *>(tiles[t])[index];
+    }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < n_passes; i++)
+#pragma unroll
+    for (int t = 0; t < 2; t++) {
+      int index = i * n_threads + threadIdx.x, row = index / n_chunks, chunk = index % n_chunks * 2;
+      if (row == skipped || (n_all % n_threads != 0 && index >= n_all))
+        continue;
+      uint2 a = decode(codes[t][i].x, dtype), b = decode(codes[t][i].y, dtype);
+      uint2 c = decode(codes[t][i].z, dtype), d = decode(codes[t][i].w, dtype);
+      *reinterpret_cast<uint4 *>(tiles[t] + head_tile<D>::offset(row, chunk)) =
+          make_uint4(a.x, a.y, b.x, b.y);
+      *reinterpret_cast<uint4 *>(tiles[t] + head_tile<D>::offset(row, chunk + 1)) =
+          make_uint4(c.x, c.y, d.x, d.y);
+    }
 }
 
 /* Elements i and i + D / 2 of a head, two pairs at a time. Products and sums

@@ -15,8 +15,23 @@ namespace {
 
 constexpr int append_threads = 128;
 
+/* Stores 8 numbers in the cache, from element `at` on. */
+template <bool coded>
+__device__ __forceinline__ void store_cached_8(void *cache, int64_t at, uint4 x, int dtype,
+                                               float scale) {
+  if constexpr (coded) {
+    uint2 codes;
+    codes.x = encode(x.x, x.y, dtype, scale);
+    codes.y = encode(x.z, x.w, dtype, scale);
+    *reinterpret_cast<uint2 *>(static_cast<unsigned char *>(cache) + at) = codes;
+  } else {
+    *reinterpret_cast<uint4 *>(static_cast<__nv_bfloat16 *>(cache) + at) = x;
+  }
+}
+
 /* Rotates and stores k, stores v: one block a row; 8 elements a copy. */
-template <int D> __global__ __launch_bounds__(append_threads) void append_rows(attend_arguments a) {
+template <int D, bool coded>
+__global__ __launch_bounds__(append_threads) void append_rows(attend_arguments a) {
   dependency_release();
   cuda_row row = a.batch.rows[blockIdx.x];
   int kv_width = a.cache.n_kv_heads * D;
@@ -25,7 +40,6 @@ template <int D> __global__ __launch_bounds__(append_threads) void append_rows(a
   dependency_wait();
   const __nv_bfloat16 *keys =
       a.qkv + static_cast<int64_t>(blockIdx.x) * (a.n_heads * D + 2 * kv_width) + a.n_heads * D;
-  __nv_bfloat16 *to = static_cast<__nv_bfloat16 *>(a.cache.keys) + at;
   for (int i = threadIdx.x; i < kv_width / 16; i += append_threads) {
     int first = i / (D / 16) * D + i % (D / 16) * 8;
     uint4 low = *reinterpret_cast<const uint4 *>(keys + first);
@@ -36,12 +50,14 @@ template <int D> __global__ __launch_bounds__(append_threads) void append_rows(a
     rotate(low.y, high.y, __ldg(c + 1), __ldg(s + 1));
     rotate(low.z, high.z, __ldg(c + 2), __ldg(s + 2));
     rotate(low.w, high.w, __ldg(c + 3), __ldg(s + 3));
-    *reinterpret_cast<uint4 *>(to + first) = low;
-    *reinterpret_cast<uint4 *>(to + first + D / 2) = high;
+    store_cached_8<coded>(a.cache.keys, at + first, low, a.cache.dtype, a.cache.key_scale);
+    store_cached_8<coded>(a.cache.keys, at + first + D / 2, high, a.cache.dtype,
+                          a.cache.key_scale);
   }
-  uint4 *values = reinterpret_cast<uint4 *>(static_cast<__nv_bfloat16 *>(a.cache.values) + at);
   for (int i = threadIdx.x; i < kv_width / 8; i += append_threads)
-    values[i] = reinterpret_cast<const uint4 *>(keys + kv_width)[i];
+    store_cached_8<coded>(a.cache.values, at + 8 * i,
+                          reinterpret_cast<const uint4 *>(keys + kv_width)[i], a.cache.dtype,
+                          a.cache.value_scale);
 }
 
 /* Some rows of a segment. */
@@ -233,15 +249,16 @@ template <int D, typename products> struct warp_rows {
     }
   }
 
-  __device__ __forceinline__ void store(int h, __nv_bfloat16 *row) const {
+  __device__ __forceinline__ void store(int h, __nv_bfloat16 *row, float scale) const {
     uint32_t *pairs = reinterpret_cast<uint32_t *>(row) + threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
-      pairs[4 * i] = pack(__fdiv_rn(o[i][2 * h], sum[h]), __fdiv_rn(o[i][2 * h + 1], sum[h]));
+      pairs[4 * i] = pack(__fmul_rn(__fdiv_rn(o[i][2 * h], sum[h]), scale),
+                          __fmul_rn(__fdiv_rn(o[i][2 * h + 1], sum[h]), scale));
   }
 };
 
-template <int D, typename products, int n_warps, int n_stages>
+template <int D, typename products, int n_warps, int n_stages, bool coded>
 __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a) {
   extern __shared__ __align__(1024) unsigned char tiles[];
   constexpr int size = head_tile<D>::size;
@@ -258,8 +275,9 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
   auto fetch = [&](int tile) {
     uint32_t to = shared_address(tiles) + tile % n_stages * 2 * size;
     if (tile <= last)
-      fetch_tile<D, 32 * n_warps>(a, own.segment.first_page, kv_head, tile,
-                                  last_position + 1 - tile * tile_positions, -1, to, to + size);
+      fetch_tile<D, 32 * n_warps, coded>(a, own.segment.first_page, kv_head, tile,
+                                         last_position + 1 - tile * tile_positions, -1, to,
+                                         to + size);
     copies_commit();
   };
 #pragma unroll
@@ -292,12 +310,14 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
   bool is_full = last_row / a.group < own.n_rows;
 
   for (int tile = 0; tile <= last; tile++) {
+    int first = tile * tile_positions;
+    unsigned char *values = tiles + (tile % n_stages * 2 + 1) * size;
     copies_wait<n_stages - 2>();
+    if constexpr (coded)
+      decode_tile<D, 32 * n_warps>(values - size, values, a.cache.dtype, -1);
     products::publish_copies();
     __syncthreads();
     fetch(tile + n_stages - 1);
-    int first = tile * tile_positions;
-    const unsigned char *values = tiles + (tile % n_stages * 2 + 1) * size;
     uint32_t at = shared_address(values);
     if (first > highest)
       continue;
@@ -312,7 +332,8 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
   for (int h = 0; h < 2; h++) {
     int i = 16 * warp + lane / 4 + 8 * h, token = i / a.group;
     if (token < own.n_rows)
-      rows.store(h, a.out + ((row0 + token) * a.n_heads + kv_head * a.group + i % a.group) * D);
+      rows.store(h, a.out + ((row0 + token) * a.n_heads + kv_head * a.group + i % a.group) * D,
+                 a.value_scale);
   }
 }
 

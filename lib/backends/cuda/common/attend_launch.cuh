@@ -8,12 +8,17 @@
 
 namespace {
 
+inline bool is_coded(const cuda_cache &cache) {
+  return cache.dtype == LLQ_F8_E4M3 || cache.dtype == LLQ_I8;
+}
+
 inline bool takes_attention(const cuda_attention *attention) {
   const cuda_cache *cache = attention->cache;
   int d = cache->head_size, n_kv = cache->n_kv_heads, page = cache->page_size;
   bool heads = n_kv > 0 && attention->n_heads % n_kv == 0 && attention->n_heads / n_kv >= 1 &&
                attention->n_heads / n_kv <= group_max;
-  return cache->dtype == LLQ_BF16 && heads && (d == 32 || d == 64 || d == 96 || d == 128) &&
+  bool is_bf16 = cache->dtype == LLQ_BF16;
+  return (is_bf16 || is_coded(*cache)) && heads && (d == 32 || d == 64 || d == 96 || d == 128) &&
          page >= 16 && (page & (page - 1)) == 0 && attention->scale > 0 &&
          attention->batch->n_segments <= 65535 && n_kv <= 65535;
 }
@@ -25,7 +30,9 @@ inline attend_arguments arguments_of(const cuda_attention *attention) {
   a.qkv = static_cast<const __nv_bfloat16 *>(attention->qkv);
   a.cos_sin = attention->cos_sin;
   a.out = static_cast<__nv_bfloat16 *>(attention->out);
-  a.scale = attention->scale * 1.4426950408889634f;
+  bool coded = is_coded(a.cache);
+  a.scale = attention->scale * (coded ? a.cache.key_scale : 1) * 1.4426950408889634f;
+  a.value_scale = coded ? a.cache.value_scale : 1;
   a.n_heads = attention->n_heads;
   a.group = attention->n_heads / attention->cache->n_kv_heads;
   while (1 << a.page_shift < attention->cache->page_size)
@@ -34,10 +41,10 @@ inline attend_arguments arguments_of(const cuda_attention *attention) {
 }
 
 /* A cluster of n_blocks for each segment of one row and head of k. */
-template <int D, int n_heads, int n_blocks, int n_stages>
+template <int D, int n_heads, int n_blocks, int n_stages, bool coded>
 cudaError_t launch_token_of(const cuda_launch *launch, const attend_arguments &a) {
   constexpr int size = sizeof(token_memory<D, n_heads, n_blocks, n_stages>);
-  auto kernel = attend_token<D, n_heads, n_blocks, n_stages>;
+  auto kernel = attend_token<D, n_heads, n_blocks, n_stages, coded>;
   cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);
   if (error == cudaSuccess)
@@ -61,21 +68,22 @@ cudaError_t launch_token_of(const cuda_launch *launch, const attend_arguments &a
   return cudaLaunchKernelEx(&config, kernel, a);
 }
 
-template <int D, int n_blocks, int n_stages>
+template <int D, int n_blocks, int n_stages, bool coded>
 cudaError_t launch_token(const cuda_launch *launch, const attend_arguments &a) {
-  return a.group <= 4 ? launch_token_of<D, 4, n_blocks, n_stages>(launch, a)
-                      : launch_token_of<D, group_max, n_blocks, n_stages>(launch, a);
+  return a.group <= 4 ? launch_token_of<D, 4, n_blocks, n_stages, coded>(launch, a)
+                      : launch_token_of<D, group_max, n_blocks, n_stages, coded>(launch, a);
 }
 
-template <int D> cudaError_t launch_append(const cuda_launch *launch, const attend_arguments &a) {
-  return launch_kernel(launch, append_rows<D>, static_cast<unsigned>(a.batch.n_rows),
+template <int D, bool coded>
+cudaError_t launch_append(const cuda_launch *launch, const attend_arguments &a) {
+  return launch_kernel(launch, append_rows<D, coded>, static_cast<unsigned>(a.batch.n_rows),
                        append_threads, 0, a);
 }
 
-template <int D, typename products, int n_warps, int n_stages>
+template <int D, typename products, int n_warps, int n_stages, bool coded>
 cudaError_t launch_chunk(const cuda_launch *launch, const attend_arguments &a) {
   constexpr int size = n_stages * 2 * head_tile<D>::size;
-  auto kernel = attend_chunk<D, products, n_warps, n_stages>;
+  auto kernel = attend_chunk<D, products, n_warps, n_stages, coded>;
   cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);
   if (error != cudaSuccess)

@@ -15,8 +15,9 @@ namespace {
 
 constexpr int token_threads = 128, group_max = 16;
 
-/* The new key and value, spread over the block's threads. */
-template <int D> struct fresh_pair {
+/* The new key and value, spread over the block's threads: as they will be read
+   from the cache. */
+template <int D, bool coded> struct fresh_pair {
   static constexpr int n_key_threads = D / 4, n_value_threads = D / 8;
   uint32_t low, high; /* of the key */
   uint4 value;
@@ -45,14 +46,38 @@ template <int D> struct fresh_pair {
       high = reinterpret_cast<const uint32_t *>(key)[i + D / 4];
       rotate(low, high, __ldg(reinterpret_cast<const float2 *>(table)),
              __ldg(reinterpret_cast<const float2 *>(table + D / 2)));
-      uint32_t *to = reinterpret_cast<uint32_t *>(static_cast<__nv_bfloat16 *>(a.cache.keys) + at);
-      to[i] = low;
-      to[i + D / 4] = high;
+      append_key(a.cache, at, i);
     }
     if (has_value()) {
       int i = threadIdx.x - 64;
       value = reinterpret_cast<const uint4 *>(key + a.cache.n_kv_heads * D)[i];
-      reinterpret_cast<uint4 *>(static_cast<__nv_bfloat16 *>(a.cache.values) + at)[i] = value;
+      append_value(a.cache, at, i);
+    }
+  }
+
+  /* Pairs i and i + D / 4 of the key. */
+  __device__ __forceinline__ void append_key(const cuda_cache &cache, int64_t at, int i) {
+    if constexpr (coded) {
+      uint32_t codes = encode(low, high, cache.dtype, cache.key_scale);
+      uint16_t *to = reinterpret_cast<uint16_t *>(static_cast<unsigned char *>(cache.keys) + at);
+      to[i] = static_cast<uint16_t>(codes);
+      to[i + D / 4] = static_cast<uint16_t>(codes >> 16);
+    } else {
+      uint32_t *to = reinterpret_cast<uint32_t *>(static_cast<__nv_bfloat16 *>(cache.keys) + at);
+      to[i] = low;
+      to[i + D / 4] = high;
+    }
+  }
+
+  /* The i-th eight of the value. */
+  __device__ __forceinline__ void append_value(const cuda_cache &cache, int64_t at, int i) {
+    if constexpr (coded) {
+      uint2 codes;
+      codes.x = encode(value.x, value.y, cache.dtype, cache.value_scale);
+      codes.y = encode(value.z, value.w, cache.dtype, cache.value_scale);
+      reinterpret_cast<uint2 *>(static_cast<unsigned char *>(cache.values) + at)[i] = codes;
+    } else {
+      reinterpret_cast<uint4 *>(static_cast<__nv_bfloat16 *>(cache.values) + at)[i] = value;
     }
   }
 
@@ -197,19 +222,19 @@ struct running_sum {
     value = joined(value, tile_value, factors);
   }
 
-  __device__ __forceinline__ __nv_bfloat16 result() const {
-    return __float2bfloat16_rn(__fdiv_rn(value, sum));
+  __device__ __forceinline__ __nv_bfloat16 result(float scale) const {
+    return __float2bfloat16_rn(__fmul_rn(__fdiv_rn(value, sum), scale));
   }
 };
 
 /* A segment's one token, and one head of k. */
-template <int D> struct token {
+template <int D, bool coded> struct token {
   llq_segment segment;
   int kv_head;
   int last, own; /* its last tile, and its place there */
   angles<D> by;
   queries<D> q;
-  fresh_pair<D> fresh;
+  fresh_pair<D, coded> fresh;
 
   __device__ __forceinline__ token(const llq_segment &segment, int kv_head)
       : segment(segment), kv_head(kv_head), last(segment.first_position / tile_positions),
@@ -220,9 +245,18 @@ template <int D> struct token {
   __device__ __forceinline__ void fetch(const attend_arguments &a, int tile,
                                         unsigned char (&to)[2][head_tile<D>::size]) const {
     bool is_last = tile == last;
-    fetch_tile<D, token_threads>(a, segment.first_page, kv_head, tile,
-                                 is_last ? own : tile_positions, is_last ? own : -1,
-                                 shared_address(to[0]), shared_address(to[1]));
+    fetch_tile<D, token_threads, coded>(a, segment.first_page, kv_head, tile,
+                                        is_last ? own : tile_positions, is_last ? own : -1,
+                                        shared_address(to[0]), shared_address(to[1]));
+  }
+
+  /* What has come of a tile, and what is new, as bf16. A barrier must follow. */
+  __device__ __forceinline__ void finish(const attend_arguments &a, int tile,
+                                         unsigned char (&to)[2][head_tile<D>::size]) const {
+    if constexpr (coded)
+      decode_tile<D, token_threads>(to[0], to[1], a.cache.dtype, tile == last ? own : -1);
+    if (tile == last)
+      fresh.place(to[0], to[1], own);
   }
 
   /* Loads and turns q; where `owns`, appends k and v too. */
@@ -272,7 +306,7 @@ __device__ __forceinline__ void join_round(running_sum (&running)[n_elements],
   }
 }
 
-template <int D, int n_heads, int n_blocks, int n_stages>
+template <int D, int n_heads, int n_blocks, int n_stages, bool coded>
 __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a) {
   using memory_type = token_memory<D, n_heads, n_blocks, n_stages>;
   constexpr int n_columns = memory_type::n_columns;
@@ -280,7 +314,7 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
   extern __shared__ __align__(128) unsigned char raw[];
   memory_type &memory = *reinterpret_cast<memory_type *>(raw);
   dependency_release();
-  token<D> own(a.batch.segments[blockIdx.z], static_cast<int>(blockIdx.y));
+  token<D, coded> own(a.batch.segments[blockIdx.z], static_cast<int>(blockIdx.y));
   if (own.segment.n_rows != 1)
     return;
   cluster_arrive<n_blocks>(); /* this block's memory may be written */
@@ -308,8 +342,8 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
       copies_wait<n_stages - 1>();
     else
       copies_wait<n_stages - 2>();
-    if (tile == own.last)
-      own.fresh.place(keys_values[0], keys_values[1], own.own);
+    if (has_tile)
+      own.finish(a, tile, keys_values);
     __syncthreads(); /* copies have come; the tile before is done with */
     if (round > 0)
       fetch(round - 1 + n_stages);
@@ -334,7 +368,7 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
     int element = threadIdx.x + i * token_threads;
     int head = element / n_columns, column = element % n_columns;
     if (head < a.group)
-      out[head * D + column] = running[i].result();
+      out[head * D + column] = running[i].result(a.value_scale);
   }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rope, append to the cache, and attention, as one operation of the fast
-   tables: on bf16 activations and a bf16 cache. */
+   tables: on bf16 activations and a cache of bf16 or of codes. */
 #ifndef LLQ_CUDA_ATTENTION_H
 #define LLQ_CUDA_ATTENTION_H
 

@@ -3,17 +3,22 @@
 
 namespace {
 
-template <int D> cudaError_t attend(const cuda_launch *launch, const attend_arguments &a) {
+template <int D, bool coded>
+cudaError_t attend_as(const cuda_launch *launch, const attend_arguments &a) {
   const cuda_batch &batch = a.batch;
   if (batch.n_segment_rows_max > 1) {
-    cudaError_t error = launch_append<D>(launch, a);
+    cudaError_t error = launch_append<D, coded>(launch, a);
     if (error == cudaSuccess)
-      error = launch_chunk<D, warp_products, 8, 2>(launch, a);
+      error = launch_chunk<D, warp_products, 8, 2, coded>(launch, a);
     bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
     if (error != cudaSuccess || all_alike)
       return error;
   }
-  return launch_token<D, 1, 2>(launch, a);
+  return launch_token<D, 1, 2, coded>(launch, a);
+}
+
+template <int D> cudaError_t attend(const cuda_launch *launch, const attend_arguments &a) {
+  return is_coded(a.cache) ? attend_as<D, true>(launch, a) : attend_as<D, false>(launch, a);
 }
 
 } // namespace

@@ -13,41 +13,48 @@ int cluster_size(const cuda_launch *launch, const attend_arguments &a) {
   return n;
 }
 
-template <int D> cudaError_t attend_tokens(const cuda_launch *launch, const attend_arguments &a) {
+template <int D, bool coded>
+cudaError_t attend_tokens(const cuda_launch *launch, const attend_arguments &a) {
   switch (cluster_size(launch, a)) {
   case 8:
-    return launch_token<D, 8, 2>(launch, a);
+    return launch_token<D, 8, 2, coded>(launch, a);
   case 4:
-    return launch_token<D, 4, 2>(launch, a);
+    return launch_token<D, 4, 2, coded>(launch, a);
   case 2:
-    return launch_token<D, 2, 2>(launch, a);
+    return launch_token<D, 2, 2, coded>(launch, a);
   default:
-    return launch_token<D, 1, 2>(launch, a);
+    return launch_token<D, 1, 2, coded>(launch, a);
   }
 }
 
-/* Head sizes that are not whole panels keep to mma. */
-template <int D>
+/* Head sizes that are not whole panels keep to mma, and so do codes. */
+template <int D, bool coded>
 cudaError_t attend_chunks(const cuda_launch *launch, const attend_arguments &a, int kernel) {
-  if constexpr (D % 64 == 0) {
+  if constexpr (D % 64 == 0 && !coded) {
     if (kernel == SM90_PREFILL_WGMMA)
       return launch_prefill<D>(launch, a);
   }
-  return launch_chunk<D, warp_products, 8, 2>(launch, a);
+  return launch_chunk<D, warp_products, 8, 2, coded>(launch, a);
 }
 
-template <int D>
-cudaError_t attend(const cuda_launch *launch, const attend_arguments &a, int kernel) {
+template <int D, bool coded>
+cudaError_t attend_as(const cuda_launch *launch, const attend_arguments &a, int kernel) {
   const cuda_batch &batch = a.batch;
   if (batch.n_segment_rows_max > 1) {
-    cudaError_t error = launch_append<D>(launch, a);
+    cudaError_t error = launch_append<D, coded>(launch, a);
     if (error == cudaSuccess)
-      error = attend_chunks<D>(launch, a, kernel);
+      error = attend_chunks<D, coded>(launch, a, kernel);
     bool all_alike = batch.n_rows == batch.n_segments * batch.n_segment_rows_max;
     if (error != cudaSuccess || all_alike)
       return error;
   }
-  return attend_tokens<D>(launch, a);
+  return attend_tokens<D, coded>(launch, a);
+}
+
+template <int D>
+cudaError_t attend(const cuda_launch *launch, const attend_arguments &a, int kernel) {
+  return is_coded(a.cache) ? attend_as<D, true>(launch, a, kernel)
+                           : attend_as<D, false>(launch, a, kernel);
 }
 
 } // namespace
