@@ -41,6 +41,12 @@ VARIANTS = [(name, [*scheme, "--method", *method.split()], base)
             for name in [base[:-3] + method.replace("--order ", "").replace("--observer ", "")
                          .replace("--smoothing ", "")]]
 
+# The KV cache in 8 bits, by itself and with quantized weights.
+CACHES = [(f"{name}kv {cache}", [*arguments, "--kv-cache", cache])
+          for name, arguments in [("", ["--scheme", "bf16"]),
+                                  ("int4 g128 gptq, ", [*INT4, "--method", "gptq"])]
+          for cache in ("fp8", "int8")]
+
 
 def llq(*arguments):
     run = subprocess.run([LLQ, *map(str, arguments), "--json"], stdout=subprocess.PIPE,
@@ -128,14 +134,17 @@ def tables(bench, variants):
     for name, arguments, _ in variants:
         measured[name] = bench.measure(name, arguments)
         row([name] + [f"{1000 * x:.3f}" for x in by_type(measured[name][0])])
+    texts({name: measured[name][1] for name, _, _ in variants})
+    return measured
+
+
+def texts(found):
     print("\nThe held-out text:\n")
     head("", "perplexity", "KL, nats / 1000 tokens", "same top-1, %")
-    for name, _, _ in variants:
-        text = measured[name][1]
+    for name, text in found.items():
         row([name, f"{text['perplexity']:.4f}",
              f"{1000 * text['kl']:.3f} +- {1000 * text['kl_error']:.3f}",
              f"{100 * text['top1_agreement']:.2f}"])
-    return measured
 
 
 def check(variants, measured):
@@ -194,8 +203,11 @@ def main():
     options = parser.parse_args()
     variants = [v for v in VARIANTS if options.only in v[0]]
     bench = Bench(options)
-    check(variants, tables(bench, variants))
-    if options.samples > 0:
+    if variants:
+        check(variants, tables(bench, variants))
+    texts({name: bench.measure(name, arguments)[1] for name, arguments in CACHES
+           if options.only in name})
+    if options.samples > 0 and variants:
         programs(bench, variants)
 
 

@@ -231,7 +231,9 @@ function Quantizer.new(of, options)
   local struct = native.fill("llq_quantizer_options",
                              native.without(options, "backend"), kept)
   local chosen = options.backend
-  if not chosen and options.method and options.method ~= "rtn" then
+  local calibrates = options.kv_cache
+                     or options.method and options.method ~= "rtn"
+  if not chosen and calibrates then
     chosen = backend("cpu", {n_threads = options.n_threads})
   end
   local self = setmetatable({}, Quantizer)

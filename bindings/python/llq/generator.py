@@ -143,7 +143,9 @@ class Generator(Handle):
         Sequences at once, tokens of one, prompt tokens in a step; 0 = the
         library's defaults.
     **options
-        Any further field of ``llq_generator_options``.
+        Any further field of ``llq_generator_options``, such as ``kv_cache``:
+        ``"compute"``, ``"fp8"`` or ``"int8"``; by default what the model has
+        scales for.
     """
 
     def __init__(self, model: Model, backend: Backend | None = None, *,

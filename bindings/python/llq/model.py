@@ -205,14 +205,16 @@ class Quantizer(Handle):
     n_threads : int
         0 = as many as cores allowed. Any number gives the same bytes.
     **options
-        Any further field of ``llq_quantizer_options``, such as ``damping``.
+        Any further field of ``llq_quantizer_options``, such as ``damping``, or
+        ``kv_cache``: ``"fp8"`` or ``"int8"``, which needs calibration, too.
     """
 
     def __init__(self, model: Model, scheme: str, *, method: str | None = None,
                  backend: Backend | None = None, group_size: int = 0,
                  asymmetric: bool = False, n_threads: int = 0,
                  **options: Option) -> None:
-        if backend is None and method not in (None, "rtn"):
+        calibrates = method not in (None, "rtn") or options.get("kv_cache")
+        if backend is None and calibrates:
             backend = Backend("cpu", n_threads=n_threads)
         super().__init__(backend._lock if backend else None)
         struct, _kept = fill("llq_quantizer_options", scheme=scheme,
