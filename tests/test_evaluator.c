@@ -90,6 +90,37 @@ START_TEST(prompt_ids_begin_with_bos_and_give_the_prompt) {
 }
 END_TEST
 
+/* NULL: the manifest has none. */
+static void expect_kv_cache(const char *directory, const char *expected) {
+  char path[600];
+  json_t *manifest;
+  snprintf(path, sizeof path, "%s/manifest.json", directory);
+  ck_assert_llq_ok(llqi_json_read(path, &manifest));
+  const json_t *run = json_object_get(manifest, "run");
+  const char *found = json_string_value(json_object_get(run, "kv_cache"));
+  ck_assert_pstr_eq(found, expected);
+  json_decref(manifest);
+}
+
+START_TEST(the_manifest_says_how_keys_and_values_are_kept) {
+  llq_evaluator_options plain = small_evaluation("plain");
+  llq_evaluator_options coded = small_evaluation("coded");
+  llq_evaluator *evaluator;
+  plain.n_tasks = coded.n_tasks = 1;
+  coded.kv_cache = "fp8";
+  evaluate(backend, model, &plain);
+  evaluate(backend, model, &coded);
+  expect_kv_cache(plain.directory, NULL);
+  expect_kv_cache(coded.directory, "fp8");
+  coded.kv_cache = NULL; /* another run, not this one's continuation */
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &coded),
+                      LLQ_ERROR_STATE, "");
+  coded.kv_cache = "int8";
+  ck_assert_llq_fails(llq_evaluator_open(&evaluator, backend, model, &coded),
+                      LLQ_ERROR_ARGUMENT, "has no scales for it");
+}
+END_TEST
+
 START_TEST(results_do_not_depend_on_the_batch) {
   llq_evaluator_options one = small_evaluation("one");
   llq_evaluator_options many = small_evaluation("many");
@@ -292,6 +323,7 @@ Suite *test_suite(void) {
   tcase_add_checked_fixture(test, NULL, remove_runs);
   tcase_set_timeout(test, 120);
   tcase_add_test(test, a_run_leaves_manifest_samples_and_result);
+  tcase_add_test(test, the_manifest_says_how_keys_and_values_are_kept);
   tcase_add_test(test, prompt_ids_begin_with_bos_and_give_the_prompt);
   tcase_add_test(test, results_do_not_depend_on_the_batch);
   tcase_add_test(test, an_evaluation_can_be_left_at_any_step);
