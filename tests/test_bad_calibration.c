@@ -146,7 +146,7 @@ START_TEST(calibration_has_its_time) {
 }
 END_TEST
 
-static void try_memory(const char *method) {
+static void try_memory(const char *method, const char *kv_cache) {
   int n_failed = 0;
   for (long n = 1;; n += 1 + n / 8) {
     llq_model *model = calibrated_small();
@@ -156,6 +156,7 @@ static void try_memory(const char *method) {
     options.n_samples = 4;
     options.n_tokens = 60;
     options.n_threads = 1;
+    options.kv_cache = kv_cache;
     llqi_alloc_fail_at(n, 0);
     int status =
         llq_quantizer_open(&quantizer, calibrated_backend, model, &options);
@@ -180,7 +181,9 @@ static void try_memory(const char *method) {
 }
 
 START_TEST(running_out_of_memory_leaks_nothing) {
-  try_memory(_i == 0 ? "gptq" : "awq+gptq");
+  static const char *const cases[][2] = {
+      {"gptq", NULL}, {"awq+gptq", NULL}, {"rtn", "int8"}};
+  try_memory(cases[_i][0], cases[_i][1]);
 }
 END_TEST
 
@@ -194,7 +197,7 @@ Suite *test_suite(void) {
   tcase_add_test(small, dead_inputs_are_counted_and_rounded);
   tcase_add_test(small, more_damping_is_tried_and_told);
   tcase_add_test(small, calibration_has_its_time);
-  tcase_add_loop_test(small, running_out_of_memory_leaks_nothing, 0, 2);
+  tcase_add_loop_test(small, running_out_of_memory_leaks_nothing, 0, 3);
   suite_add_tcase(suite, small);
   return suite;
 }

@@ -238,6 +238,9 @@ END_TEST
 START_TEST(memory_may_run_out_anywhere) {
   llq_model *model = quantized_base(96);
   quantized_set_all(model, &kinds[1]);
+  model->kv_dtype = LLQ_I8;
+  for (int i = 0; i < 2; i++)
+    model->layers[i].key_scale = model->layers[i].value_scale = 1;
   const char *directory = test_empty_directory("memory");
   int status = LLQ_ERROR_MEMORY;
   for (long n = 1; status != LLQ_OK; n++) {
