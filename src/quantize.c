@@ -158,6 +158,10 @@ int run_quantize(const struct command *command, int argc, char **argv) {
     return exit_status;
   if (quantizer.scheme == NULL)
     return command_misused(command, "--scheme is required");
+  if (quantizer.kv_cache != NULL && request.format != NULL &&
+      strcmp(request.format, "compressed-tensors") != 0)
+    return command_misused(command, "--kv-cache: %s has no scales for it",
+                           request.format);
   request.directory = operands[1];
   request.json = common.json;
   request.measure |= quantizer.measure_file != NULL;

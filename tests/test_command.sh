@@ -106,6 +106,14 @@ ok "quantize does not overwrite a model" failed_in_one_line "w4a16-int" \
   "$llq" quantize llq-micro w4a16-int --scheme w4a16-int
 ok "an unknown scheme is named" failed_in_one_line "w3a3" \
   "$llq" quantize llq-micro out --scheme w3a3
+ok "scales that a format cannot have are not calibrated" \
+  fails 2 "gptq has no scales" \
+  "$llq" quantize llq-micro out --scheme bf16 --kv-cache int8 --format gptq
+ok "a KV cache in 8 bits asks for calibration" \
+  fails 1 "0 tokens, kv_cache int8 needs at least" \
+  "$llq" quantize llq-micro out --scheme w8a16-int --kv-cache int8
+ok "codes without scales for them are refused" fails 1 "has no scales for it" \
+  "$llq" generate llq-micro --prompt x --kv-cache int8
 
 ok "convert to gptq and open again" "$llq" convert w4a16-int as-gptq --format gptq
 ok "convert names what would be lost" failed_in_one_line "its 8-bit float codes" \
