@@ -31,6 +31,7 @@ tests_of_internals = \
 	tests/test_memory \
 	tests/test_methods \
 	tests/test_model \
+	tests/test_narrow \
 	tests/test_operations \
 	tests/test_perplexity \
 	tests/test_protocol \

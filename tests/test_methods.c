@@ -80,8 +80,9 @@ START_TEST(outputs_lose_less_than_by_rounding_to_nearest) {
 }
 END_TEST
 
-/* Linears of one input share their scales: none must pay for another. */
-START_TEST(scales_of_awq_make_no_linear_worse) {
+/* Linears of one input share their scales: none must pay for another. Most of
+   the gain is that of narrower ranges, which a row without groups needs too. */
+START_TEST(awq_makes_no_linear_worse_per_channel) {
   double plain[N_LINEARS], errors[N_LINEARS], mean[2] = {0};
   llq_quantizer_options options = calibrated_options("w4a16-int", "rtn");
   options.group_size = -1;
@@ -91,10 +92,10 @@ START_TEST(scales_of_awq_make_no_linear_worse) {
   for (int i = 0; i < N_LINEARS; i++) {
     mean[0] += plain[i] / N_LINEARS;
     mean[1] += errors[i] / N_LINEARS;
-    ck_assert_msg(errors[i] < 1.1 * plain[i], "linear %d: %g, RTN %g", i,
-                  errors[i], plain[i]);
+    ck_assert_msg(errors[i] < plain[i], "linear %d: %g, RTN %g", i, errors[i],
+                  plain[i]);
   }
-  ck_assert_double_lt(mean[1], 0.98 * mean[0]);
+  ck_assert_double_lt(mean[1], 0.65 * mean[0]);
 }
 END_TEST
 
@@ -176,7 +177,7 @@ Suite *test_suite(void) {
   TCase *shared = tcase_create("shared");
   tcase_add_checked_fixture(shared, calibrated_setup, calibrated_teardown);
   tcase_set_timeout(shared, 60);
-  tcase_add_test(shared, scales_of_awq_make_no_linear_worse);
+  tcase_add_test(shared, awq_makes_no_linear_worse_per_channel);
   suite_add_tcase(suite, shared);
   TCase *measured = tcase_create("measured");
   tcase_add_checked_fixture(measured, calibrated_setup, calibrated_teardown);

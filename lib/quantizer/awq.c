@@ -23,6 +23,7 @@ struct trial {
   const struct llqi_target *target;
   const llq_weight *from;
   const float *w, *scale;
+  const float *out; /* what the rows were divided by; NULL: nothing */
   float *lost; /* what the rows lose, per unit of the unscaled input */
   int64_t n_rows;
   float *scratch; /* [threads, 2 * n_groups] */
@@ -56,9 +57,9 @@ static void multiply(const float *w, const float *scale, int64_t n,
 
 LLQI_VECTOR
 static void subtract(float *values, const float *scale, const float *w,
-                     int64_t n) {
+                     float by, int64_t n) {
   for (int64_t i = 0; i < n; i++)
-    values[i] = values[i] / scale[i] - w[i];
+    values[i] = (values[i] / scale[i] - w[i]) * by;
 }
 
 static void try_row(void *user, uint32_t row, int thread) {
@@ -82,7 +83,7 @@ static void try_row(void *user, uint32_t row, int thread) {
     llqi_grid_encode(&grid, g, group, grid.group_size, group);
     llqi_grid_decode(&grid, g, group, grid.group_size, group);
   }
-  subtract(values, t->scale, w, n);
+  subtract(values, t->scale, w, t->out != NULL ? t->out[row] : 1, n);
 }
 
 static double sum_of_squares(const float *values, size_t n) {
@@ -112,7 +113,7 @@ static int try_linear(struct llqi_layer_job *job, int linear,
                       const float *candidates, double *lost) {
   const llq_weight *from = &job->from->linears[linear];
   const struct llqi_inputs *inputs = &job->inputs[llqi_input_of(linear)];
-  const struct llqi_fold none = {NULL, NULL};
+  const struct llqi_fold fold = llqi_layer_fold(job, linear);
   const size_t n = (size_t)from->n_in;
   const size_t n_threads = (size_t)llqi_threads_count(job->threads);
   float *w = llqi_array((size_t)from->n_out, n * sizeof *w);
@@ -121,12 +122,13 @@ static int try_linear(struct llqi_layer_job *job, int linear,
   float *outputs = llqi_array(LLQI_INPUT_ROWS, CHUNK * sizeof *outputs);
   int status = LLQ_ERROR_MEMORY;
   if (w != NULL && scratch != NULL && chunk != NULL && outputs != NULL) {
-    llqi_matrix_load(from, &none, job->threads, w);
+    llqi_matrix_load(from, &fold, job->threads, w);
     for (int64_t at = 0; at < from->n_out; at += CHUNK) {
       const int64_t left = from->n_out - at;
       struct trial trial = {.target = &job->choices[linear].target,
                             .from = from,
                             .w = w + at * from->n_in,
+                            .out = fold.out != NULL ? fold.out + at : NULL,
                             .lost = chunk,
                             .n_rows = left < CHUNK ? left : CHUNK,
                             .scratch = scratch};

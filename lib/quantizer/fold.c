@@ -224,8 +224,10 @@ static int fold_input(struct llqi_layer_job *job, enum llqi_input input) {
   return LLQ_OK;
 }
 
+/* From the last input to the first, since what the last is divided by is folded
+   into linears of those before: a search then sees the rows that it will get. */
 int llqi_fold_layer(struct llqi_layer_job *job) {
-  for (int i = 0; i < llqi_layer_n_inputs(job); i++)
+  for (int i = llqi_layer_n_inputs(job) - 1; i >= 0; i--)
     LLQ_TRY(fold_input(job, i));
   return LLQ_OK;
 }

@@ -11,6 +11,7 @@
 #include "quantizer/kv_scales.h"
 #include "quantizer/matrix.h"
 #include "quantizer/measure.h"
+#include "quantizer/narrow.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
@@ -152,14 +153,21 @@ static int rewrite(struct llqi_layer_job *job, int linear) {
   return LLQ_OK;
 }
 
-/* AWQ narrows the ranges of groups to what loses least of the outputs. */
-static struct llqi_observer observer_of(const struct llqi_layer_job *job,
-                                        int linear, int64_t group_size) {
+/* AWQ narrows the ranges of groups, or of rows, to what loses least of the
+   outputs. */
+static int find_grid(const struct llqi_layer_job *job, int linear,
+                     const float *w, struct llqi_grid *grid) {
   const struct llqi_inputs *inputs = &job->inputs[llqi_input_of(linear)];
-  if (job->choices[linear].method->folding != LLQI_FOLD_AWQ ||
-      inputs->blocks == NULL || inputs->block_size != group_size)
-    return job->settings->gptq.observer;
-  return (struct llqi_observer){CLIP_STEPS, CLIP_STEP, inputs->blocks};
+  const struct llqi_observer narrow = {CLIP_STEPS, CLIP_STEP, inputs->blocks};
+  const int is_awq = job->choices[linear].method->folding == LLQI_FOLD_AWQ;
+  if (is_awq && grid->n_groups == 1)
+    return llqi_grid_narrow(grid, &narrow, w, &inputs->fitted, job->threads);
+  return llqi_grid_observe(
+      grid,
+      is_awq && inputs->block_size == grid->group_size
+          ? &narrow
+          : &job->settings->gptq.observer,
+      w, 0, grid->n_groups, job->threads);
 }
 
 /* Codes of a matrix, which is lost. gptq: NULL = the nearest. */
@@ -169,11 +177,8 @@ static int encode(struct llqi_layer_job *job, int linear, float *w,
   void *group_index = NULL;
   double start = now();
   int status = llqi_grid_open(&grid, to);
-  const struct llqi_observer observer =
-      observer_of(job, linear, grid.group_size);
   if (status >= 0)
-    status =
-        llqi_grid_observe(&grid, &observer, w, 0, grid.n_groups, job->threads);
+    status = find_grid(job, linear, w, &grid);
   charge(job, LLQI_PHASE_GRID, start, status);
   start = now();
   if (status >= 0 && gptq != NULL && llqi_gptq_has_group_index(gptq, &grid))

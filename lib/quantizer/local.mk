@@ -14,6 +14,7 @@ libllqi_la_SOURCES += \
 	lib/quantizer/matrix.c lib/quantizer/matrix.h \
 	lib/quantizer/measure.c lib/quantizer/measure.h \
 	lib/quantizer/method.c lib/quantizer/method.h \
+	lib/quantizer/narrow.c lib/quantizer/narrow.h \
 	lib/quantizer/observer.c lib/quantizer/observer.h \
 	lib/quantizer/quantizer.c \
 	lib/quantizer/recipe.c lib/quantizer/recipe.h \
