@@ -9,19 +9,23 @@ tests_of_internals = \
 	tests/test_bad_calibration \
 	tests/test_base \
 	tests/test_calibrating \
+	tests/test_calibrating_model \
 	tests/test_calibration \
 	tests/test_checkpoint \
 	tests/test_compare \
+	tests/test_compressed_files \
 	tests/test_diff \
 	tests/test_evaluator \
 	tests/test_formats \
 	tests/test_forward \
 	tests/test_fused \
+	tests/test_fused_model \
 	tests/test_fused_attend \
 	tests/test_generator \
 	tests/test_generator_failures \
 	tests/test_generator_text \
 	tests/test_gguf \
+	tests/test_gptq_files \
 	tests/test_greedy \
 	tests/test_kv_cache \
 	tests/test_kv_scales \
@@ -33,9 +37,12 @@ tests_of_internals = \
 	tests/test_model \
 	tests/test_narrow \
 	tests/test_operations \
+	tests/test_packed_words \
 	tests/test_perplexity \
 	tests/test_protocol \
 	tests/test_quantizer \
+	tests/test_quantizer_refusals \
+	tests/test_random_model \
 	tests/test_recipe \
 	tests/test_report \
 	tests/test_run_directory \
@@ -159,7 +166,13 @@ tests_test_diff_SOURCES = tests/test_diff.c \
 	tests/support/quantized.c tests/support/quantized.h
 tests_test_formats_SOURCES = tests/test_formats.c \
 	tests/support/quantized.c tests/support/quantized.h
+tests_test_gptq_files_SOURCES = tests/test_gptq_files.c \
+	tests/support/quantized.c tests/support/quantized.h
+tests_test_compressed_files_SOURCES = tests/test_compressed_files.c \
+	tests/support/quantized.c tests/support/quantized.h
 tests_test_calibrating_SOURCES = tests/test_calibrating.c \
+	tests/support/guarded.c tests/support/guarded.h
+tests_test_calibrating_model_SOURCES = tests/test_calibrating_model.c \
 	tests/support/guarded.c tests/support/guarded.h
 tests_test_operations_SOURCES = tests/test_operations.c \
 	tests/support/guarded.c tests/support/guarded.h
@@ -171,12 +184,19 @@ tests_test_linear_SOURCES = tests/test_linear.c \
 	tests/support/guarded.c tests/support/guarded.h \
 	tests/support/weights.c tests/support/weights.h
 tests_test_fused_SOURCES = tests/test_fused.c \
+	tests/support/guarded.c tests/support/guarded.h \
+	tests/support/weights.c tests/support/weights.h
+tests_test_fused_model_SOURCES = tests/test_fused_model.c \
 	tests/support/forward_run.c tests/support/forward_run.h \
 	tests/support/guarded.c tests/support/guarded.h \
-	tests/support/micro.c tests/support/micro.h \
-	tests/support/weights.c tests/support/weights.h
+	tests/support/micro.c tests/support/micro.h
 tests_test_fused_attend_SOURCES = tests/test_fused_attend.c \
 	tests/support/guarded.c tests/support/guarded.h
+# Round-to-nearest on random models.
+rounding = tests/support/rounding.c tests/support/rounding.h
+tests_test_quantizer_SOURCES = tests/test_quantizer.c $(rounding)
+tests_test_quantizer_refusals_SOURCES = \
+	tests/test_quantizer_refusals.c $(rounding)
 tests_test_greedy_SOURCES = tests/test_greedy.c $(generating) \
 	tests/support/guarded.c tests/support/guarded.h \
 	tests/support/micro.c tests/support/micro.h

@@ -35,8 +35,7 @@ static llq_quantizer *open_with(llq_model *model, const char *scheme,
   options.n_tokens = 60;
   options.directory = directory;
   options.recipe = test_path("recipe");
-  ck_assert_llq_ok(
-      llqi_file_write(options.recipe, recipe, strlen(recipe)));
+  ck_assert_llq_ok(llqi_file_write(options.recipe, recipe, strlen(recipe)));
   ck_assert_llq_ok(
       llq_quantizer_open(&quantizer, calibrated_backend, model, &options));
   ck_assert_llq_ok(llq_quantizer_calibrate_random(quantizer));

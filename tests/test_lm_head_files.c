@@ -56,9 +56,8 @@ START_TEST(one_group_names_it_since_not_all_call_it_a_linear) {
       "targets");
   json_t *expected = json_pack("[s, s]", "Linear", "lm_head");
   ck_assert(json_equal(targets, expected));
-  ck_assert_uint_eq(
-      json_array_size(json_object_get(quantization, "ignore")),
-      (size_t)model->config.n_layers * LLQI_N_LINEARS);
+  ck_assert_uint_eq(json_array_size(json_object_get(quantization, "ignore")),
+                    (size_t)model->config.n_layers * LLQI_N_LINEARS);
   json_decref(expected);
   json_decref(config);
   llq_model_close(model);

@@ -106,8 +106,8 @@ END_TEST
 Suite *test_suite(void) {
   Suite *suite = suite_create("narrow");
   TCase *tests = tcase_create("narrow");
-  tcase_add_loop_test(tests, of_all_ranges_the_one_that_loses_least_is_taken,
-                      0, 2);
+  tcase_add_loop_test(tests, of_all_ranges_the_one_that_loses_least_is_taken, 0,
+                      2);
   tcase_add_test(tests, what_is_not_finite_is_named);
   suite_add_tcase(suite, tests);
   return suite;

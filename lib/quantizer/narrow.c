@@ -103,8 +103,8 @@ int llqi_grid_narrow(struct llqi_grid *grid,
       llqi_array(CHUNK, (size_t)grid->n_in * sizeof(float)),
       llqi_array(LLQI_INPUT_ROWS, CHUNK * sizeof(float)),
       llqi_array(4, CHUNK * sizeof(float))};
-  const int has_memory = scratch.lost != NULL && scratch.outputs != NULL &&
-                         scratch.rows != NULL;
+  const int has_memory =
+      scratch.lost != NULL && scratch.outputs != NULL && scratch.rows != NULL;
   for (int64_t at = 0; has_memory && at < grid->n_out; at += CHUNK)
     narrow_chunk(grid, observer, w, at, sample, threads, &scratch);
   llqi_free(scratch.lost);

@@ -5,10 +5,24 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "checkpoint/safetensors.h"
 #include "support.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 #include "tiny.h"
+
+const struct stored quantized_stored[N_QUANTIZED_STORED] = {
+    {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0}},
+    {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0}},
+    {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 0, 0}},
+    {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 1}},
+    {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 1}},
+    {"gptq", {"", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 32, 0, 0}},
+    {"gptq", {"", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 0, 0, 0}},
+    {"awq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0}},
+    {"awq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0}},
+    {"awq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0}},
+};
 
 llq_model *quantized_base(int64_t intermediate_size) {
   char source[600];
@@ -95,6 +109,22 @@ llq_model *quantized_reopen(const llq_model *model, const char *format) {
   ck_assert_llq_ok(llq_model_save(model, directory, format));
   ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
   return again;
+}
+
+void quantized_patch(const char *path, const char *tensor, const void *bytes,
+                     size_t n) {
+  struct llqi_safetensors file;
+  ck_assert_llq_ok(llqi_safetensors_open(&file, path));
+  long at = -1;
+  for (size_t i = 0; i < file.n_tensors; i++)
+    if (strcmp(file.tensors[i].name, tensor) == 0)
+      at = (const char *)file.tensors[i].data - (const char *)file.mapping.data;
+  llqi_safetensors_close(&file);
+  ck_assert_int_ge(at, 0);
+  FILE *stream = fopen(path, "r+b");
+  fseek(stream, at, SEEK_SET);
+  ck_assert_uint_eq(fwrite(bytes, 1, n, stream), n);
+  fclose(stream);
 }
 
 static void compare_bytes(const void *a, const void *b, size_t n) {

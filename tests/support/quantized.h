@@ -12,6 +12,13 @@ struct kind {
   int has_zeros, has_group_index;
 };
 
+/* What GPTQ's files hold, and from number 7 on AWQ's. */
+#define N_QUANTIZED_STORED 10
+extern const struct stored {
+  const char *format;
+  struct kind kind;
+} quantized_stored[N_QUANTIZED_STORED];
+
 /* A random model of tiny_config()'s shape, but for its MLP width. */
 llq_model *quantized_base(int64_t intermediate_size);
 
@@ -23,6 +30,10 @@ void quantized_set_all(llq_model *model, const struct kind *kind);
 
 /* A model saved in a format, as "saved", and opened again. */
 llq_model *quantized_reopen(const llq_model *model, const char *format);
+
+/* Overwrites bytes of a tensor in a safetensors file. */
+void quantized_patch(const char *path, const char *tensor, const void *bytes,
+                     size_t n);
 
 /* Fails unless two models have the same weights, bit by bit. */
 void quantized_compare(const llq_model *a, const llq_model *b);
