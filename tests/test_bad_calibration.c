@@ -6,6 +6,7 @@
 #include <llq/quantizer.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "model/model.h"
 #include "support.h"
 #include "support/calibrated.h"
@@ -146,17 +147,31 @@ START_TEST(calibration_has_its_time) {
 }
 END_TEST
 
-static void try_memory(const char *method, const char *kv_cache) {
+static const struct {
+  const char *method, *kv_cache, *recipe;
+  int group_size;
+} methods[] = {{"gptq", NULL, NULL, 32},
+               {"awq+gptq", NULL, NULL, 32},
+               {"awq", NULL, "lm_head w4a16-int awq+gptq", -1},
+               {"rtn", "int8", NULL, 32}};
+
+START_TEST(running_out_of_memory_leaks_nothing) {
+  const char *recipe = methods[_i].recipe;
   int n_failed = 0;
+  if (recipe != NULL)
+    ck_assert_llq_ok(
+        llqi_file_write(test_path("recipe"), recipe, strlen(recipe)));
   for (long n = 1;; n += 1 + n / 8) {
     llq_model *model = calibrated_small();
     llq_quantizer *quantizer;
-    llq_quantizer_options options = calibrated_options("w4a16-int", method);
-    options.group_size = 32;
+    llq_quantizer_options options =
+        calibrated_options("w4a16-int", methods[_i].method);
+    options.group_size = methods[_i].group_size;
+    options.recipe = recipe != NULL ? test_path("recipe") : NULL;
     options.n_samples = 4;
     options.n_tokens = 60;
     options.n_threads = 1;
-    options.kv_cache = kv_cache;
+    options.kv_cache = methods[_i].kv_cache;
     llqi_alloc_fail_at(n, 0);
     int status =
         llq_quantizer_open(&quantizer, calibrated_backend, model, &options);
@@ -179,12 +194,6 @@ static void try_memory(const char *method, const char *kv_cache) {
     n_failed += status == LLQ_ERROR_MEMORY;
   }
 }
-
-START_TEST(running_out_of_memory_leaks_nothing) {
-  static const char *const cases[][2] = {
-      {"gptq", NULL}, {"awq+gptq", NULL}, {"rtn", "int8"}};
-  try_memory(cases[_i][0], cases[_i][1]);
-}
 END_TEST
 
 Suite *test_suite(void) {
@@ -197,7 +206,8 @@ Suite *test_suite(void) {
   tcase_add_test(small, dead_inputs_are_counted_and_rounded);
   tcase_add_test(small, more_damping_is_tried_and_told);
   tcase_add_test(small, calibration_has_its_time);
-  tcase_add_loop_test(small, running_out_of_memory_leaks_nothing, 0, 3);
+  tcase_add_loop_test(small, running_out_of_memory_leaks_nothing, 0,
+                      (int)(sizeof methods / sizeof methods[0]));
   suite_add_tcase(suite, small);
   return suite;
 }
