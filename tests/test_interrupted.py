@@ -56,13 +56,20 @@ def opens(name):
     return subprocess.run([LLQ, "info", path(name)], capture_output=True).returncode == 0
 
 
-def kill(arguments, seconds):
-    """Starts, kills after a while, and says whether it was still running."""
+def layers_of(name):
+    """Files of layers that were finished."""
+    files = os.listdir(path(name)) if os.path.isdir(path(name)) else []
+    return [f for f in files if f.startswith("quantized-layer-") and not f.endswith(".part")]
+
+
+def kill(arguments, out, seconds):
+    """Starts, kills after a while, or without one when a layer is finished, and says whether it
+    was still running."""
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    end = time.monotonic() + seconds
+    while process.poll() is None and (time.monotonic() < end if seconds else not layers_of(out)):
+        time.sleep(0.001)
+    process.kill()
     return process.wait() == -signal.SIGKILL
 
 
@@ -75,11 +82,10 @@ def killed(method):
     whole = hashes(method + "-whole")
     n_killed, partial, layers = 0, [], 0
     out = method + "-killed"
-    while n_killed < 40 and kill(command(model, out, method), seconds * (n_killed + 1) / 8):
+    while n_killed < 40 and kill(command(model, out, method), out, seconds * n_killed / 8):
         n_killed += 1
         files = os.listdir(path(out)) if os.path.isdir(path(out)) else []
-        layers = max(layers, sum(f.startswith("quantized-layer-") and not f.endswith(".part")
-                                 for f in files))
+        layers = max(layers, len(layers_of(out)))
         partial.append("config.json" not in files and not opens(out)
                        or all(hashes(out).get(f) == whole[f] for f in whole))
     tap.check(n_killed > 1 and layers > 0,

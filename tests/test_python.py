@@ -45,10 +45,12 @@ class Reporter:
 
 
 def install(scratch):
-    """pip install, as a user does; builds nothing in the source folder."""
+    """pip install, as a user does; builds nothing in the source folder, and
+    takes nothing that was built there, maybe to look for libllq elsewhere."""
     source, target = (os.path.join(scratch, n) for n in ("source", "target"))
     shutil.copytree(os.path.join(TOP, "bindings", "python"), source,
-                    copy_function=shutil.copyfile)
+                    copy_function=shutil.copyfile,
+                    ignore=shutil.ignore_patterns("build", "*.egg-info"))
     os.chmod(source, 0o755)
     for folder, _, _ in os.walk(source):
         os.chmod(folder, 0o755)
