@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mixed int4 product of sm_90: first held against a plain product on many
-   shapes, then timed with every tile beside bf16 cuBLASLt, weights cold.
-   bench_cuda_mixed [test|time] */
+/* The mixed int4 product of sm_90: held against a plain product on many shapes,
+   then timed with every tile beside bf16 cuBLASLt, weights cold: [test|time] */
 #include <cublasLt.h>
 #include <string.h>
 
@@ -13,14 +12,15 @@
 #include "mixed_reference.cuh"
 
 static const mixed_tiles kernels[] = {
-    {16, 2, 2, 2, 1, 1},  {32, 2, 2, 2, 1, 1},  {64, 2, 2, 1, 1, 1},
-    {128, 2, 2, 1, 1, 1}, {256, 1, 2, 1, 1, 1},
+    {16, 2, 2, 2, 1, 1, 0},  {32, 2, 2, 2, 1, 1, 0},  {64, 2, 2, 1, 1, 1, 0},
+    {128, 2, 2, 1, 1, 1, 0}, {256, 1, 2, 1, 1, 1, 0}, {64, 1, 2, 2, 1, 1, 1},
+    {64, 1, 2, 1, 1, 1, 1},  {128, 1, 2, 1, 1, 1, 1}, {192, 1, 2, 1, 1, 1, 1},
 };
 
 static std::string name_of(const mixed_tiles &t) {
   char name[64];
-  snprintf(name, sizeof name, "%dx%d/%d.c%d.s%d", 64 * t.n_parts * t.n_warpgroups, t.n_rows,
-           t.n_per_unit, t.n_sharers, t.n_splits);
+  snprintf(name, sizeof name, "%dx%d/%d.c%d.s%d%s", 64 * t.n_parts * t.n_warpgroups, t.n_rows,
+           t.n_per_unit, t.n_sharers, t.n_splits, t.in_shares ? "=" : "");
   return name;
 }
 
@@ -239,8 +239,8 @@ struct bench_memory {
   char *workspace;
 };
 
-static const int64_t row_counts[] = {16, 32, 64, 128, 256, 1024, 4096}, most_rows = 4096;
-static const int n_row_counts = 7;
+static const int64_t row_counts[] = {16, 32, 64, 128, 256, 1024, 4096};
+constexpr int n_row_counts = 7, most_rows = 4096;
 
 static bench_memory make_memory(const bench_shape &s) {
   bench_memory m = {};
@@ -275,7 +275,7 @@ static void free_memory(const bench_memory &m) {
 
 /* With given tiles, or those that the library would take. */
 static double time_mixed(const bench_memory &m, int64_t n_rows, int n_units,
-                         const mixed_tiles *tiles) {
+                         const mixed_tiles *tiles, int in_shares) {
   int n_sets = static_cast<int>(m.sets.size());
   int n_launches = n_rows >= 1024 ? 4 : n_sets * (n_rows >= 256 ? 1 : 2);
   return time_of(m.stream, n_launches, [&](int i) {
@@ -290,7 +290,8 @@ static double time_mixed(const bench_memory &m, int64_t n_rows, int n_units,
     launch.stream = m.stream;
     launch.n_units = n_units;
     launch.overlaps = 1;
-    return tiles != nullptr ? sm90_mixed_with(&launch, &p, tiles) : sm90_mixed(&launch, &p);
+    return tiles != nullptr ? sm90_mixed_with(&launch, &p, tiles)
+                            : sm90_mixed(&launch, &p, in_shares);
   });
 }
 
@@ -328,7 +329,7 @@ static std::vector<timing> time_tiles(const bench_memory &m, int64_t n_rows, int
     for (t.n_sharers = 1; t.n_sharers <= 4; t.n_sharers *= 2)
       for (t.n_splits = 1; t.n_splits * t.n_sharers <= 8; t.n_splits++) {
         double us =
-            is_sensible(m.shape, n_rows, t, n_units) ? time_mixed(m, n_rows, n_units, &t) : 1e9;
+            is_sensible(m.shape, n_rows, t, n_units) ? time_mixed(m, n_rows, n_units, &t, 0) : 1e9;
         if (us < 1e9)
           times.push_back({us, name_of(t)});
       }
@@ -342,19 +343,27 @@ static void time_rows(const bench_memory &m, int64_t n_rows, cublasLtHandle_t ha
                       double *sums) {
   const bench_shape &s = m.shape;
   std::vector<timing> times = time_tiles(m, n_rows, n_units);
-  double chosen = time_mixed(m, n_rows, n_units, nullptr), dense = time_dense(m, n_rows, handle);
+  double chosen = time_mixed(m, n_rows, n_units, nullptr, 0);
+  double in_shares = time_mixed(m, n_rows, n_units, nullptr, 1);
+  double dense = time_dense(m, n_rows, handle);
   double best = times.empty() ? chosen : times[0].us;
   double size = static_cast<double>(s.n_in * s.n_out);
-  printf("%-7s %4lld: chosen %.2f us, %.0f GB/s, %.0f TFLOP/s; cublas %.2f |", s.name,
+  printf("%-7s %4lld: chosen %.2f us, %.0f GB/s, %.0f TFLOP/s; shares %.2f; cublas %.2f |", s.name,
          static_cast<long long>(n_rows), chosen, size * (0.5 + 2.0 / 128) / chosen / 1e3,
-         2e-6 * static_cast<double>(n_rows) * size / chosen, dense);
-  for (size_t i = 0; i < times.size() && i < 6; i++)
-    printf(" %s %.2f", times[i].name.c_str(), times[i].us);
+         2e-6 * static_cast<double>(n_rows) * size / chosen, in_shares, dense);
+  for (const char *which : {"=", "0123456789"}) {
+    int n = 0;
+    for (const timing &t : times)
+      if (strchr(which, t.name.back()) != nullptr && n++ < 4)
+        printf(" %s %.2f", t.name.c_str(), t.us);
+    printf(" |");
+  }
   printf("\n");
   fflush(stdout);
   sums[0] += best;
   sums[1] += chosen;
   sums[2] += dense;
+  sums[3] += in_shares;
 }
 
 static void time_all(int n_units) {
@@ -362,7 +371,7 @@ static void time_all(int n_units) {
                                 {"o", 4096, 4096, 0},
                                 {"gate_up", 4096, 28672, 1},
                                 {"down", 14336, 4096, 0}};
-  double sums[n_row_counts][3] = {};
+  double sums[n_row_counts][4] = {};
   cublasLtHandle_t handle;
   cublasLtCreate(&handle);
   for (const bench_shape &s : shapes) {
@@ -372,8 +381,8 @@ static void time_all(int n_units) {
     free_memory(m);
   }
   for (int r = 0; r < n_row_counts; r++)
-    printf("four at %4lld rows: best %.1f us, chosen %.1f us, cublas %.1f us\n",
-           static_cast<long long>(row_counts[r]), sums[r][0], sums[r][1], sums[r][2]);
+    printf("four at %4lld rows: best %.1f us, chosen %.1f, shares %.1f, cublas %.1f\n",
+           static_cast<long long>(row_counts[r]), sums[r][0], sums[r][1], sums[r][3], sums[r][2]);
   cublasLtDestroy(handle);
 }
 

@@ -43,14 +43,14 @@ struct stack {
             s.residual ? hidden : nullptr, out[which], LLQ_BF16};
   }
 
-  double alone(launcher launcher, int which, int64_t n_rows, int overlaps) const {
+  double alone(const launcher &launcher, int which, int64_t n_rows, int overlaps) const {
     return median_us([&] {
              for (int j = 0; j < n_layers; j++)
                run(launcher, product(which, j, n_rows), overlaps);
            }) / n_layers;
   }
 
-  double chain(launcher launcher, int64_t n_rows, int overlaps) const {
+  double chain(const launcher &launcher, int64_t n_rows, int overlaps) const {
     return median_us([&] {
              for (int j = 0; j < n_layers; j++)
                for (int i = 0; i < 4; i++)

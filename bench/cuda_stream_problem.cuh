@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "backends/cuda/common/repack.h"
 #include "backends/cuda/kernels.h"
 #include "backends/cuda/sm80/stream.h"
+#include "backends/cuda/sm90/mixed.h"
 #include "backends/cuda/sm90/stream.h"
 
 #define CHECK(call)                                                                                \
@@ -152,12 +154,12 @@ void release_both(cuda_linear &plain, cuda_linear &w) {
   release(plain);
 }
 
-typedef cudaError_t (*launcher)(const cuda_launch *, const cuda_product *);
+typedef std::function<cudaError_t(const cuda_launch *, const cuda_product *)> launcher;
 
 void *scratch;
-constexpr size_t scratch_size = 1 << 20;
+constexpr size_t scratch_size = 4 << 20;
 
-void run(launcher launcher, const cuda_product &product, int overlaps) {
+void run(const launcher &launcher, const cuda_product &product, int overlaps) {
   cuda_launch launch = {stream, n_units, overlaps, scratch, scratch_size};
   CHECK(launcher(&launch, &product));
 }
@@ -201,7 +203,7 @@ struct problem {
   }
 
   /* Rows first .. first + n - 1, to poisoned memory. */
-  std::vector<char> run_rows(launcher launcher, int64_t first, int64_t n, int overlaps) const {
+  std::vector<char> run_rows(const launcher &launcher, int64_t first, int64_t n, int overlaps) const {
     cuda_product part = product;
     part.x = x + first * product.linear->n_in;
     part.n_rows = n;

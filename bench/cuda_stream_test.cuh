@@ -91,6 +91,27 @@ bool same_rows(const std::vector<char> &part, const std::vector<char> &all, cons
   return memcmp(part.data(), all.data() + first * p.out_width * p.out_size, part.size()) == 0;
 }
 
+/* The kernels for many rows of int4 that sum in shares give the same bits. */
+void test_mixed(const format &f, const shape &s, const problem &p, const std::vector<char> &all) {
+  static const mixed_tiles kernels[] = {{64, 1, 2, 2, 1, 1, 1},
+                                        {64, 1, 2, 1, 1, 1, 1},
+                                        {128, 1, 2, 1, 1, 1, 1},
+                                        {192, 1, 2, 1, 1, 1, 1}};
+  for (mixed_tiles t : kernels)
+    for (t.n_splits = 1; t.n_splits <= 8; t.n_splits *= 2) {
+      bool runs = true;
+      std::vector<char> out = p.run_rows(
+          [&](const cuda_launch *launch, const cuda_product *product) {
+            cudaError_t error = sm90_mixed_with(launch, product, &t);
+            runs = error != cudaErrorInvalidConfiguration;
+            return runs ? error : (cudaGetLastError(), cudaSuccess);
+          },
+          0, p.product.n_rows, 1);
+      if (runs)
+        expect(out == all, "mixed", f.name, s, p.product.n_rows);
+    }
+}
+
 double test_shape(const format &f, const shape &s, int64_t n_rows, int n_parts) {
   cuda_linear plain = random_linear(f, s.n_out, s.n_in), w = tiled(plain);
   problem p(s, &w, n_rows);
@@ -101,6 +122,8 @@ double test_shape(const format &f, const shape &s, int64_t n_rows, int n_parts) 
   expect(error <= (f.activation ? 1 / 64. : 1 / 128.), "result", f.name, s, n_rows);
   expect(all == p.run_rows(newest, 0, n_rows, sm >= 90), "overlap", f.name, s, n_rows);
   expect(all == p.run_rows(sm80_stream, 0, n_rows, 0), "other table", f.name, s, n_rows);
+  if (sm >= 90 && sm90_mixed_takes(&p.product))
+    test_mixed(f, s, p, all);
   for (int64_t n = 1; n <= n_parts && n <= n_rows; n++) {
     int64_t first = n * 7 % (n_rows - n + 1);
     expect(same_rows(p.run_rows(newest, first, n, 0), all, p, first), "rows alone", f.name, s, n);
@@ -139,12 +162,15 @@ const shape quick_shapes[] = {
     {"swiglu", 96, 256, 1, 1, 0, 0},
     {"residual", 80, 768, 0, 0, 1, 0},
     {"streams", 48, 14336, 1, 0, 0, 0},
+    {"swiglu alone", 96, 1024, 0, 1, 0, 0},
+    {"f32 alone", 272, 768, 0, 0, 0, 1},
 };
 const shape test_shapes[] = {
     {"norm", 384, 256, 1, 0, 0, 0},       {"swiglu", 1536, 256, 1, 1, 0, 0},
     {"residual", 256, 768, 0, 0, 1, 0},   {"f32", 2048, 256, 1, 0, 0, 1},
     {"narrow", 16, 64, 1, 0, 0, 0},       {"odd", 4240, 2112, 0, 0, 1, 0},
     {"odd swiglu", 4256, 1344, 1, 1, 0, 0}, {"wide", 2064, 8192, 1, 0, 0, 0},
+    {"swiglu alone", 4256, 1344, 0, 1, 0, 0}, {"f32 alone", 272, 4096, 0, 0, 0, 1},
 };
 const shape layer[] = {
     {"qkv", 6144, 4096, 1, 0, 0, 0},

@@ -53,7 +53,8 @@ bench_bench_cuda_stream_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
 	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
-	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
+	lib/backends/cuda/sm90/mixed.lo lib/backends/cuda/sm90/stream.lo \
+	-lcudart_static -lrt -lpthread -ldl
 endif
 
 # A whole step of decoding, and its parts: bench/bench_cuda_step [ROWS [FORMAT]]

@@ -2,7 +2,8 @@
 /* Which kernels run a product, y = x W^T with what surrounds it:
 
    few rows, or no dependence between rows wanted   stream
-   many rows, int4                                  mixed
+   many rows, int4                                  mixed; in shares if no
+                                                    dependence is wanted (sm_90)
    many rows, others                                cuBLASLt (library.c)
    anything that these do not take                  plain kernels
 
@@ -92,9 +93,9 @@ static int run_stream(struct cuda_device *device, const struct cuda_product *pro
 /* Rows from which on kernels for many are faster, on an H200 (see
    doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_product *product) {
-  int is_int8 = product->linear->format == LLQ_WEIGHT_INT8 &&
-                product->linear->activation == LLQ_ACTIVATION_NONE;
-  return product->n_rows > (is_int8 ? 32 : 16);
+  const struct cuda_linear *linear = product->linear;
+  int is_mixed = linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
+  return product->n_rows > (is_mixed ? 32 : 16);
 }
 
 /* The product without its norm, which the mixed kernels do not do. */
@@ -105,12 +106,28 @@ static struct cuda_product without_norm(const struct cuda_product *product, cons
   return inner;
 }
 
-static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product) {
+static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product,
+                       int is_fast) {
   const struct cuda_product inner = without_norm(product, product->x);
-  return device->sm >= 90 ? sm90_mixed_takes(&inner) : sm80_mixed_takes(&inner);
+  if (device->sm >= 90)
+    return sm90_mixed_takes(&inner);
+  return is_fast && sm80_mixed_takes(&inner);
 }
 
-static int run_mixed(struct cuda_device *device, const struct cuda_product *product) {
+/* Not fast: with the sums of the stream kernels. */
+static int normalize_for_mixed(struct cuda_device *device, const struct cuda_product *product,
+                               int is_fast, void *out) {
+  struct cuda_launch launch;
+  if (is_fast)
+    return normalize(device, product, 1, out);
+  int status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, sm90_stream_norm(&launch, product, out));
+  return LLQ_OK;
+}
+
+static int run_mixed(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
   const int is_sm90 = device->sm >= 90;
   const void *x = product->x;
   struct cuda_launch launch;
@@ -119,19 +136,17 @@ static int run_mixed(struct cuda_device *device, const struct cuda_product *prod
   if (product->norm != NULL) {
     status = cuda_inputs_on(device, bf16_size(product->n_rows, product->linear->n_in), &inputs);
     if (status >= 0)
-      status = normalize(device, product, 1, inputs);
+      status = normalize_for_mixed(device, product, is_fast, inputs);
     x = inputs;
   }
   if (status < 0)
     return status;
   const struct cuda_product inner = without_norm(product, x);
-  status = cuda_launch_on(device,
-                          is_sm90 ? sm90_mixed_scratch(&inner, device->n_units)
-                                  : sm80_mixed_scratch(&inner, device->n_units),
+  status = cuda_launch_on(device, is_sm90 ? 0 : sm80_mixed_scratch(&inner, device->n_units),
                           &launch);
   if (status < 0)
     return status;
-  CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner) : sm80_mixed(&launch, &inner));
+  CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner, !is_fast) : sm80_mixed(&launch, &inner));
   return LLQ_OK;
 }
 
@@ -170,10 +185,10 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
     return LLQ_OK;
   if (product->linear->order != NULL)
     return run_ordered(device, product, is_fast);
-  if (is_fast && cuda_product_is_many(product)) {
-    if (mixed_takes(device, product))
-      return run_mixed(device, product);
-    if (cuda_library_takes(device->library, product))
+  if (cuda_product_is_many(product)) {
+    if (mixed_takes(device, product, is_fast))
+      return run_mixed(device, product, is_fast);
+    if (is_fast && cuda_library_takes(device->library, product))
       return cuda_library_run(device, product, 0);
   }
   if (stream_takes(device, product))

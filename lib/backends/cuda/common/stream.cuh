@@ -306,7 +306,7 @@ __device__ __forceinline__ void sum_pair(const stream_call &call,
                                          stream_ring<Format, n_slots, n_x> &ring, uint32_t rows,
                                          int lane, typename Format::sum (&sums)[2][n][4]) {
   int block = threadIdx.x / 32, n_blocks = call.weight.n_blocks;
-  if constexpr (n_slots > 2) {
+  if constexpr (n_slots > 2 && n < 4) { /* of many rows one block at a time is enough */
 #pragma unroll 1
     for (; block + stream_warps < n_blocks; block += 2 * stream_warps)
       sum_blocks<2>(call, ring, block, rows, lane, sums);

@@ -5,7 +5,8 @@
 
 #include "backends/cuda/common/stream.cuh"
 
-constexpr int stream_rows_max = 16;
+/* Rows of a piece: while x stays in shared memory, and while it streams. */
+constexpr int stream_rows_resident = 16, stream_rows_max = 32;
 
 /* What a block can have of this device's shared memory; 0 if it cannot be asked. */
 inline size_t stream_memory_limit() {
@@ -37,8 +38,12 @@ inline size_t stream_memory_shared(bool adds) {
 constexpr int stream_ring_sizes[] = {40 * 1024, 72 * 1024, 96 * 1024, 200 * 1024};
 constexpr int stream_pairs_alone = 8; /* of a block, from which on that is so */
 
-/* And where it streams (`Table` says that for more than 8 rows). */
-constexpr int stream_ring_with_x = 104 * 1024;
+/* And where n eights of its rows stream: what the table's GPU has beside a pair's
+   sums, or less, so that another kernel fits. */
+template <class Table> constexpr int stream_ring_with_x(int n) {
+  int row_size = 4 * (2 * stream_warps * partial_stride + stream_warps + 1);
+  return n == 1 ? 104 * 1024 : Table::shared_memory - 8 * n * row_size;
+}
 
 /* Pairs whose sums are kept, at most. */
 constexpr int stream_kept_max = 8;
@@ -60,6 +65,15 @@ struct stream_plan {
   int ring; /* of stream_ring_sizes, if x does not stream */
 };
 
+template <class Table, class Format, int n> size_t stream_streaming_size(int n_rows) {
+  return stream_ring_of<Format, stream_ring_with_x<Table>(n), n>::memory::size(n_rows, 0, 1);
+}
+
+/* 17 to 32 rows stream if there is room for more than one slot. */
+template <class Table, class Format> constexpr bool stream_takes_most() {
+  return stream_ring_of<Format, stream_ring_with_x<Table>(4), 4>::n_slots > 1;
+}
+
 template <class Format, int ring> size_t stream_resident_size(int n_rows, int64_t n_in) {
   return stream_ring_of<Format, stream_ring_sizes[ring], 0>::memory::size(n_rows, n_in, 1);
 }
@@ -67,7 +81,7 @@ template <class Format, int ring> size_t stream_resident_size(int n_rows, int64_
 /* How many rows of this width fit at once. */
 template <class Format> int stream_rows_at_once(int64_t n_in) {
   size_t limit = stream_memory_limit();
-  int n = stream_rows_max;
+  int n = stream_rows_resident;
   while (n > 0 && stream_resident_size<Format, 1>(n, n_in) > limit)
     n--;
   return n;
@@ -93,19 +107,23 @@ inline size_t stream_prepared_size(int64_t n_rows, int64_t n_in) {
   return static_cast<size_t>(n_rows) * (2 * static_cast<size_t>(n_in) + sizeof(float));
 }
 
-/* x streams where it is large, or all rows would not fit, and is then read no more
-   than twice. It is prepared by a launch of its own where it streams, or where
-   that takes long. */
+/* x streams where rows are many; and where it is large, or all rows would not fit,
+   if it is read no more than twice. It is prepared by a launch of its own where it
+   streams, or where that takes long. */
 template <class Table, class Format>
 stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scratch_size) {
   int64_t n_in = product.linear->n_in, n_pairs = product.linear->n_out / tile_outputs / 2;
   int n = static_cast<int>(product.n_rows < stream_rows_max ? product.n_rows : stream_rows_max);
   bool changes = product.norm != nullptr || Format::input != stream_bf16;
-  size_t streaming = n <= 8
-                         ? stream_ring_of<Format, stream_ring_with_x, 1>::memory::size(n, n_in, 1)
-                         : stream_ring_of<Format, Table::ring_with_x, 2>::memory::size(n, n_in, 1);
-  bool can_stream = n_pairs <= 2 * n_units && streaming <= stream_memory_limit() &&
-                    (!changes || stream_prepared_size(n, n_in) <= scratch_size);
+  bool can_prepare = !changes || stream_prepared_size(n, n_in) <= scratch_size;
+  if constexpr (stream_takes_most<Table, Format>())
+    if (n > stream_rows_resident && can_prepare &&
+        stream_streaming_size<Table, Format, 4>(n) <= stream_memory_limit())
+      return {n, true, changes, 0};
+  n = n < stream_rows_resident ? n : stream_rows_resident;
+  size_t streaming = n <= 8 ? stream_streaming_size<Table, Format, 1>(n)
+                            : stream_streaming_size<Table, Format, 2>(n);
+  bool can_stream = n_pairs <= 2 * n_units && can_prepare && streaming <= stream_memory_limit();
   if (n <= stream_rows_sharing<Format>()) {
     int ring = stream_largest_ring<Format>(product, n_units);
     if (ring >= 0)
@@ -202,12 +220,15 @@ cudaError_t stream_launch_of(const cuda_launch *launch, stream_call call) {
 template <class Table, class Format>
 cudaError_t stream_launch(const cuda_launch *launch, const stream_call &call,
                           const stream_plan &plan) {
+  if constexpr (stream_takes_most<Table, Format>())
+    if (call.n_rows > stream_rows_resident)
+      return stream_launch_of<Table, Format, 4, stream_ring_with_x<Table>(4), 4>(launch, call);
   if (call.n_rows > 8)
     return plan.streams_x
-               ? stream_launch_of<Table, Format, 2, Table::ring_with_x, 2>(launch, call)
+               ? stream_launch_of<Table, Format, 2, stream_ring_with_x<Table>(2), 2>(launch, call)
                : stream_launch_of<Table, Format, 2, stream_ring_sizes[1], 0>(launch, call);
   if (plan.streams_x)
-    return stream_launch_of<Table, Format, 1, stream_ring_with_x, 1>(launch, call);
+    return stream_launch_of<Table, Format, 1, stream_ring_with_x<Table>(1), 1>(launch, call);
   if constexpr (Format::is_dense)
     if (plan.ring == 3)
       return stream_launch_of<Table, Format, 1, stream_ring_sizes[3], 0>(launch, call);
@@ -219,25 +240,39 @@ cudaError_t stream_launch(const cuda_launch *launch, const stream_call &call,
   return stream_launch_of<Table, Format, 1, stream_ring_sizes[1], 0>(launch, call);
 }
 
-/* x of a call into scratch memory; the call then takes it from there. */
-template <class Table, class Format>
-cudaError_t stream_prepare_x(const cuda_launch *launch, stream_call *call) {
-  auto kernel = stream_prepare<Table, Format::input>;
+/* Rows of x as products take them: see stream_prepare(). */
+template <class Table, stream_input input>
+cudaError_t stream_prepare_to(const cuda_launch *launch, const stream_call &call, int64_t n_rows,
+                              void *out, float *row_scale) {
+  auto kernel = stream_prepare<Table, input>;
   cudaError_t error = stream_allow(kernel);
   if (error != cudaSuccess)
     return error;
-  int64_t n_in = call->weight.n_in;
+  return launch_kernel(launch, kernel, static_cast<unsigned>(n_rows), stream_threads,
+                       static_cast<size_t>(2 * call.weight.n_in + 4 * (stream_warps + 1)), call.x,
+                       call.norm, call.eps, call.weight.n_in, static_cast<uint4 *>(out), row_scale);
+}
+
+/* x of a call into scratch memory; the call then takes it from there. */
+template <class Table, class Format>
+cudaError_t stream_prepare_x(const cuda_launch *launch, stream_call *call) {
   char *x = static_cast<char *>(launch->scratch);
-  float *row_scale = reinterpret_cast<float *>(x + 2 * call->n_rows * n_in);
-  error = launch_kernel(launch, kernel, static_cast<unsigned>(call->n_rows), stream_threads,
-                        static_cast<size_t>(2 * n_in + 4 * (stream_warps + 1)), call->x, call->norm,
-                        call->eps, call->weight.n_in, reinterpret_cast<uint4 *>(x), row_scale);
+  float *row_scale =
+      reinterpret_cast<float *>(x + 2 * static_cast<int64_t>(call->n_rows) * call->weight.n_in);
+  cudaError_t error =
+      stream_prepare_to<Table, Format::input>(launch, *call, call->n_rows, x, row_scale);
   call->x = reinterpret_cast<const __nv_bfloat16 *>(x);
   call->norm = nullptr;
   call->prepared = 1;
   if (Format::input != stream_bf16)
     call->row_scale = row_scale;
   return error;
+}
+
+template <class Table>
+cudaError_t stream_normalize(const cuda_launch *launch, const cuda_product &product, void *out) {
+  return stream_prepare_to<Table, stream_bf16>(launch, stream_call_of(product, 0, 0),
+                                               product.n_rows, out, nullptr);
 }
 
 /* Rows in equal pieces. */

@@ -5,7 +5,7 @@
 
 namespace {
 struct sm80 {
-  static constexpr int ring_with_x = 136 * 1024;
+  static constexpr int shared_memory = 162 * 1024; /* of a block */
 };
 }
 

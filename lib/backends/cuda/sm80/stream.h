@@ -2,7 +2,7 @@
 /* Linears of few rows, for sm_80: see common/stream.cuh. A row's result depends
    neither on the other rows nor on their number, bit by bit, and is that of the
    other table. Any number of rows is taken, in pieces that read the weights once
-   each: fast up to 16 rows.
+   each: fast up to 32 rows.
 
    Formats, with bf16 scales: int4 (CUDA_LAYOUT_TILED), int8 with bf16
    activations, int8 with int8, FP8 with FP8, dense bf16 (all CUDA_LAYOUT_PLAIN);

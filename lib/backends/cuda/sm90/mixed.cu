@@ -51,6 +51,7 @@ static cudaError_t describe(mixed_work *work, const cuda_product *product,
       linear.group_size > 0 ? static_cast<int>(linear.group_size / step_inputs) : work->n_steps;
   work->n_sharers = tiles.n_sharers;
   work->n_splits = tiles.n_splits;
+  work->n_shares = shape::in_shares ? mixed_shares : tiles.n_splits;
   work->n_out_tiles =
       divide_up(divide_up(work->n_out, tile_outs), tiles.n_sharers) * tiles.n_sharers;
   work->n_row_tiles = divide_up(work->n_rows, shape::n_rows);
@@ -65,7 +66,10 @@ template <typename shape>
 static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *product,
                                 const mixed_tiles &tiles) {
   mixed_work work = {};
-  if ((tiles.n_splits > 1 && !shape::can_split) || shape::n_rows / tiles.n_sharers % 8 != 0 ||
+  int n_sums = shape::in_shares ? mixed_shares / tiles.n_splits : 1; /* of a split */
+  if ((tiles.n_splits > 1 && n_sums > std::min(2, shape::most_sums)) ||
+      (shape::in_shares && mixed_shares % tiles.n_splits != 0) ||
+      shape::n_rows / tiles.n_sharers % 8 != 0 ||
       tiles.n_splits > product->linear->n_in / step_inputs)
     return cudaErrorInvalidConfiguration;
   cudaError_t error = describe<shape>(&work, product, tiles);
@@ -97,18 +101,21 @@ static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *p
 cudaError_t sm90_mixed_with(const cuda_launch *launch, const cuda_product *product,
                             const mixed_tiles *tiles) {
   static const struct {
-    int n_rows, n_parts, n_warpgroups, n_per_unit;
+    int n_rows, n_parts, n_warpgroups, n_per_unit, in_shares;
     cudaError_t (*launch)(const cuda_launch *, const cuda_product *, const mixed_tiles &);
   } kernels[] = {
-#define KERNEL(rows, parts, groups, per_unit)                                                      \
-  {rows, parts, groups, per_unit, launch_mixed<mixed_shape<rows, parts, groups, per_unit>>}
-      KERNEL(16, 2, 2, 2),  KERNEL(32, 2, 2, 2),  KERNEL(64, 2, 2, 1),
-      KERNEL(128, 2, 2, 1), KERNEL(256, 1, 2, 1),
+#define KERNEL(rows, parts, groups, per_unit, shares)                                              \
+  {rows, parts, groups, per_unit, shares,                                                          \
+   launch_mixed<mixed_shape<rows, parts, groups, per_unit, shares>>}
+      KERNEL(16, 2, 2, 2, 0),  KERNEL(32, 2, 2, 2, 0),  KERNEL(64, 2, 2, 1, 0),
+      KERNEL(128, 2, 2, 1, 0), KERNEL(256, 1, 2, 1, 0), KERNEL(64, 1, 2, 2, 1),
+      KERNEL(64, 1, 2, 1, 1),  KERNEL(128, 1, 2, 1, 1), KERNEL(192, 1, 2, 1, 1),
 #undef KERNEL
   };
   for (const auto &kernel : kernels)
     if (kernel.n_rows == tiles->n_rows && kernel.n_parts == tiles->n_parts &&
-        kernel.n_warpgroups == tiles->n_warpgroups && kernel.n_per_unit == tiles->n_per_unit)
+        kernel.n_warpgroups == tiles->n_warpgroups && kernel.n_per_unit == tiles->n_per_unit &&
+        kernel.in_shares == tiles->in_shares)
       return kernel.launch(launch, product, *tiles);
   return cudaErrorInvalidConfiguration;
 }
@@ -128,20 +135,16 @@ int sm90_mixed_takes(const cuda_product *product) {
          aligned(linear.zero);
 }
 
-size_t sm90_mixed_scratch(const cuda_product *, int) {
-  return 0;
-}
-
 /* Tiles of enough rows for all, up to 256. Inputs are split where there are fewer
    tiles than units: of two blocks a unit all take part; of one, clusters find only
    about three quarters of the units in reach of each other. */
-mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units) {
+static mixed_tiles choose_fast(const cuda_product *product, int n_units) {
   int64_t n = product->n_rows;
-  mixed_tiles tiles = n <= 16    ? mixed_tiles{16, 2, 2, 2, 1, 1}
-                      : n <= 32  ? mixed_tiles{32, 2, 2, 2, 1, 1}
-                      : n <= 64  ? mixed_tiles{64, 2, 2, 1, 1, 1}
-                      : n <= 128 ? mixed_tiles{128, 2, 2, 1, 1, 1}
-                                 : mixed_tiles{256, 1, 2, 1, 1, 1};
+  mixed_tiles tiles = n <= 16    ? mixed_tiles{16, 2, 2, 2, 1, 1, 0}
+                      : n <= 32  ? mixed_tiles{32, 2, 2, 2, 1, 1, 0}
+                      : n <= 64  ? mixed_tiles{64, 2, 2, 1, 1, 1, 0}
+                      : n <= 128 ? mixed_tiles{128, 2, 2, 1, 1, 1, 0}
+                                 : mixed_tiles{256, 1, 2, 1, 1, 1, 0};
   int tile_outs = 64 * tiles.n_parts * tiles.n_warpgroups;
   int n_tiles = divide_up(product->linear->n_out, tile_outs) * divide_up(n, tiles.n_rows);
   int n_blocks = tiles.n_per_unit > 1 ? n_units * tiles.n_per_unit : n_units * 3 / 4;
@@ -150,7 +153,36 @@ mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units) {
   return tiles;
 }
 
-cudaError_t sm90_mixed(const cuda_launch *launch, const cuda_product *product) {
-  mixed_tiles tiles = sm90_mixed_choose(product, launch->n_units);
+/* Few rows are split, and more of long ones. Otherwise by what a step of a block
+   costs: making 128 outputs' weights takes as long as the products of some 215
+   rows. */
+static mixed_tiles choose_in_shares(const cuda_product *product, int n_units) {
+  int64_t n = product->n_rows, n_steps = product->linear->n_in / step_inputs, least = 0;
+  int n_outs_tiles = divide_up(product->linear->n_out, 128);
+  mixed_tiles best = {64, 1, 2, 2, 1, 1, 1};
+  int n_tiles = n_outs_tiles * divide_up(n, best.n_rows);
+  if (n <= 64 || (n <= 128 && n_steps > 96))
+    for (int n_splits : {8, 4})
+      if (n_tiles * n_splits <= 2 * n_units && n_splits <= n_steps) {
+        best.n_splits = n_splits;
+        return best;
+      }
+  for (int n_rows : {64, 128, 192}) {
+    int64_t n_rounds = divide_up(n_outs_tiles * divide_up(n, n_rows), n_units);
+    int64_t cost = n_rounds * (n_rows + 215);
+    if (least == 0 || cost < least) {
+      least = cost;
+      best = {n_rows, 1, 2, 1, 1, 1, 1};
+    }
+  }
+  return best;
+}
+
+mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_shares) {
+  return in_shares ? choose_in_shares(product, n_units) : choose_fast(product, n_units);
+}
+
+cudaError_t sm90_mixed(const cuda_launch *launch, const cuda_product *product, int in_shares) {
+  mixed_tiles tiles = sm90_mixed_choose(product, launch->n_units, in_shares);
   return sm90_mixed_with(launch, product, &tiles);
 }

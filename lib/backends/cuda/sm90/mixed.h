@@ -13,25 +13,29 @@ extern "C" {
 /* How a product is cut. A block computes 64 * n_warpgroups * n_parts outputs of
    n_rows rows. A cluster has n_sharers * n_splits blocks, at most 8: sharers
    have the same rows, of which each fetches a part for all; splits have the same
-   tile and sum their shares of the inputs. */
+   tile and sum their shares of the inputs. In shares, sums have one order, that of
+   common/stream.cuh; there are 1, 4 or 8 splits then. */
 struct mixed_tiles {
-  int n_rows;       /* 16, 32, 64, 128 or 256 */
+  int n_rows;       /* 16, 32, 64, 128, 192 or 256 */
   int n_parts;      /* of 64 outputs a warpgroup */
   int n_warpgroups; /* that multiply; one warp more copies */
   int n_per_unit;   /* blocks that fit a multiprocessor at a time */
   int n_sharers, n_splits;
+  int in_shares;
 };
 
 /* 1 if the kernel can: tiled int4, symmetric or not; no norm; x, out and residual
-   at multiples of 16 bytes. How sums are split depends on the number of rows, so
-   a row's last bit does too. No scratch is needed. */
+   at multiples of 16 bytes. */
 int sm90_mixed_takes(const struct cuda_product *product);
-size_t sm90_mixed_scratch(const struct cuda_product *product, int n_units);
-cudaError_t sm90_mixed(const struct cuda_launch *launch, const struct cuda_product *product);
+/* in_shares = 0: faster, but how sums are split depends on the number of rows, so
+   a row's last bit does too. */
+cudaError_t sm90_mixed(const struct cuda_launch *launch, const struct cuda_product *product,
+                       int in_shares);
 
 /* The tiles that sm90_mixed() would take, and the product with others; an error
    if there is no such kernel. */
-struct mixed_tiles sm90_mixed_choose(const struct cuda_product *product, int n_units);
+struct mixed_tiles sm90_mixed_choose(const struct cuda_product *product, int n_units,
+                                     int in_shares);
 cudaError_t sm90_mixed_with(const struct cuda_launch *launch, const struct cuda_product *product,
                             const struct mixed_tiles *tiles);
 

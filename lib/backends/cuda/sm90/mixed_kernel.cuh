@@ -2,7 +2,11 @@
 /* y^T = W x^T on tensor cores. Weights are operand A, made bf16 in registers,
    rows of x are operand B in shared memory. Three warps of a block fetch stages of
    64 inputs (TMA), warpgroups multiply: while the products of 16 inputs run, the
-   weights of the next 16 are made. Blocks go from tile to tile. */
+   weights of the next 16 are made. Blocks go from tile to tile.
+
+   In shares, sums are those of common/stream.cuh, bit by bit: the same eight shares
+   of the inputs are summed one by one and added up in order, and the products of
+   wgmma and of mma.sync are the same numbers. */
 #ifndef LLQ_CUDA_MIXED_KERNEL_CUH
 #define LLQ_CUDA_MIXED_KERNEL_CUH
 
@@ -12,8 +16,9 @@
 #include "backends/cuda/sm90/wgmma.cuh"
 
 /* The shape of a block, and where things are in its shared memory. */
-template <int rows, int parts, int warpgroups, int per_unit> struct mixed_shape {
+template <int rows, int parts, int warpgroups, int per_unit, bool shares> struct mixed_shape {
   static constexpr int n_rows = rows, n_parts = parts, n_warpgroups = warpgroups;
+  static constexpr bool in_shares = shares;
   static constexpr int n_per_unit = per_unit;
   static_assert(parts == 2 || (parts == 1 && warpgroups == 2), "swiglu pairs parts");
   static constexpr int n_all_parts = parts * warpgroups, n_outs = 64 * n_all_parts;
@@ -36,7 +41,8 @@ template <int rows, int parts, int warpgroups, int per_unit> struct mixed_shape 
   static constexpr int fit = (room - fixed_bytes) / stage_bytes;
   static constexpr int n_stages = fit < most_stages ? fit : most_stages;
   static constexpr int shared_bytes = fixed_bytes + n_stages * stage_bytes;
-  static constexpr bool can_split = rows * sums_pitch(n_outs) * 4 <= n_stages * stage_bytes;
+  static constexpr int sums_bytes = rows * sums_pitch(n_outs) * 4;
+  static constexpr int most_sums = n_stages * stage_bytes / sums_bytes;
 };
 
 /* Addresses in shared memory: stages of x at multiples of 1024 bytes first. */
@@ -112,15 +118,15 @@ template <typename shape> struct mixed_producer {
   }
 
   __device__ __forceinline__ void fetch(int role, mixed_tile tile) {
-    for (int step = place.begin; step < place.end; step++) {
+    for (mixed_walk walk(work, place); walk.goes_on(); walk.advance()) {
       uint32_t full = shared.full(ring.stage);
       barrier_wait(shared.empty(ring.stage), ring.phase ^ 1);
       if (role == fetches_x)
-        fetch_x(tile, step, full);
+        fetch_x(tile, walk.step, full);
       else if (role == fetches_weights)
-        fetch_weights(tile, step, full);
+        fetch_weights(tile, walk.step, full);
       else
-        fetch_scales(tile, step, full);
+        fetch_scales(tile, walk.step, full);
       ring.advance(shape::n_stages);
     }
   }
@@ -132,6 +138,7 @@ template <typename shape> struct mixed_consumer {
   mixed_shared<shape> shared;
   ring_place ring;
   float d[shape::n_parts][shape::n_rows / 2];
+  float total[shape::n_parts][shape::in_shares ? shape::n_rows / 2 : 1]; /* of shares */
   int first_part, part_step; /* where this warpgroup's parts are in a stage */
   int4_fragments weights[shape::n_parts], next[shape::n_parts];
   uint32_t a[shape::n_parts][4];
@@ -194,23 +201,48 @@ template <typename shape> struct mixed_consumer {
     }
   }
 
+  __device__ __forceinline__ void add_share() {
+#pragma unroll
+    for (int part = 0; part < shape::n_parts; part++)
+#pragma unroll
+      for (int i = 0; i < shape::n_rows / 2; i++)
+        total[part][i] += d[part][i];
+  }
+
+  /* Of two shares of a split the first goes to `total`, the second stays in d. */
   __device__ __forceinline__ void multiply() {
+    if constexpr (shape::in_shares) {
+#pragma unroll
+      for (int part = 0; part < shape::n_parts; part++)
+#pragma unroll
+        for (int i = 0; i < shape::n_rows / 2; i++)
+          total[part][i] = 0;
+    }
     load(weights);
     make(weights, 0);
-    for (int step = place.begin; step < place.end; step++) {
-      int stage = ring.stage;
+    bool begins_share = true;
+    for (mixed_walk walk(work, place); walk.goes_on();) {
+      int stage = ring.stage, share = walk.share;
+      bool ends_share = walk.ends_share();
       ring.advance(shape::n_stages);
-      if (step + 1 < place.end)
+      walk.advance();
+      if (walk.goes_on())
         load(next);
-      multiply_stage(wgmma_operand(shared.x(stage)), step == place.begin);
+      multiply_stage(wgmma_operand(shared.x(stage)), begins_share);
       release(stage);
 #pragma unroll
       for (int part = 0; part < shape::n_parts; part++)
         weights[part] = next[part];
+      begins_share = ends_share;
+      if constexpr (shape::in_shares)
+        if (ends_share && (work.n_splits == 1 || share == place.first_share))
+          add_share();
     }
   }
 
-  __device__ __forceinline__ void store(mixed_tile tile, int &turn) {
+  template <int n>
+  __device__ __forceinline__ void store(float (&d)[shape::n_parts][n], mixed_tile tile,
+                                        int &turn) const {
     constexpr int n_parts = shape::n_parts, n_rows = shape::n_rows;
     int warpgroup = threadIdx.x / 128;
     uint32_t chunks = shared.chunks(warpgroup);
@@ -222,13 +254,34 @@ template <typename shape> struct mixed_consumer {
     } else if constexpr (n_parts == 2) {
 #pragma unroll
       for (int i = 0; i < n_rows / 2; i++)
-        d[0][i] = swiglu(d[0][i], d[1][i]);
+        d[0][i] = swiglu<shape::in_shares>(d[0][i], d[1][i]);
       store_rounded<n_rows, 1>(work, d, chunks, turn, warpgroup, tile.row,
                                tile.out + warpgroup * 64);
     } else {
-      store_exchanged<n_rows>(work, d[0], shared.exchange(), chunks, turn, warpgroup, tile.row,
-                              tile.out);
+      store_exchanged<n_rows, shape::in_shares>(work, d[0], shared.exchange(), chunks, turn,
+                                                warpgroup, tile.row, tile.out);
     }
+  }
+
+  __device__ __forceinline__ void store_all(mixed_tile tile, int &turn) {
+    if constexpr (shape::in_shares)
+      store(total, tile, turn);
+    else
+      store(d, tile, turn);
+  }
+
+  /* For the other splits, when no stage is in use any more. */
+  __device__ __forceinline__ void leave(char *memory) const {
+    constexpr int pitch = sums_pitch(shape::n_outs);
+    float *sums = reinterpret_cast<float *>(memory);
+    int warpgroup = static_cast<int>(threadIdx.x) / 128;
+    if constexpr (shape::in_shares) {
+      store_sums<shape::n_rows>(sums, pitch, total, warpgroup);
+      if (place.end_share - place.first_share == 1)
+        return;
+      sums += shape::sums_bytes / 4;
+    }
+    store_sums<shape::n_rows>(sums, pitch, d, warpgroup);
   }
 };
 
@@ -238,7 +291,7 @@ __device__ __forceinline__ void store_splits(const mixed_work &work, const mixed
                                              mixed_tile tile, uint32_t sums) {
   cluster_sync();
   if (threadIdx.x < shape::n_consumers)
-    finish_splits<shape::n_rows, shape::n_outs, shape::n_consumers>(work, place, tile, sums);
+    finish_splits<shape>(work, place, tile, sums);
   copies_follow();
   __syncwarp();
   cluster_sync();
@@ -269,18 +322,17 @@ __device__ __forceinline__ void consume(const mixed_work &work, const mixed_plac
   constexpr int outs = shape::n_outs;
   int tile_outs = work.swiglu ? outs / 2 : outs;
   int turn = 0;
-  mixed_consumer<shape> consumer = {work, place, shared, {}, {}, 0, 0, {}, {}, {}};
+  mixed_consumer<shape> consumer = {work, place, shared, {}, {}, {}, 0, 0, {}, {}, {}};
   consumer.begin();
   dependency_wait();
   for (int item = place.cluster; item < n_items; item += place.n_clusters) {
     mixed_tile tile = tile_at(work, item, place.sharer, tile_outs, shape::n_rows);
     consumer.multiply();
     if (work.n_splits == 1) {
-      consumer.store(tile, turn);
+      consumer.store_all(tile, turn);
     } else {
       asm volatile("bar.sync 15, %0;" ::"n"(shape::n_consumers) : "memory");
-      store_sums<shape::n_rows>(reinterpret_cast<float *>(memory), sums_pitch(outs), consumer.d,
-                                static_cast<int>(threadIdx.x) / 128);
+      consumer.leave(memory);
       store_splits<shape>(work, place, tile, shared.base);
     }
   }

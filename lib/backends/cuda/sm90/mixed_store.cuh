@@ -23,10 +23,13 @@ __device__ __forceinline__ float rounded(float x) {
   return __bfloat162float(__float2bfloat16_rn(x));
 }
 
-/* silu(gate) * up of values rounded as if stored. */
-__device__ __forceinline__ float swiglu(float gate, float up) {
+/* silu(gate) * up of values rounded as if stored; exactly as other kernels do it,
+   or faster. */
+template <bool exactly> __device__ __forceinline__ float swiglu(float gate, float up) {
   gate = rounded(gate);
-  return __fdividef(gate, 1.0f + __expf(-gate)) * rounded(up);
+  float silu =
+      exactly ? gate / (1.0f + expf(-gate)) : __fdividef(gate, 1.0f + __expf(-gate));
+  return silu * rounded(up);
 }
 
 __device__ __forceinline__ uint32_t pack(float low, float high) {
@@ -116,13 +119,14 @@ __device__ __forceinline__ void store_vector(uint32_t address, uint4 v) {
 /* What two warpgroups hand each other, twice: 8 rounded sums a thread. */
 constexpr int exchange_bytes = 2 * 2 * 128 * 16;
 
+template <bool exactly>
 __device__ __forceinline__ float swiglu_of(bool is_up, float mine, float other) {
-  return is_up ? swiglu(other, mine) : swiglu(mine, other);
+  return is_up ? swiglu<exactly>(other, mine) : swiglu<exactly>(mine, other);
 }
 
 /* Swiglu where warpgroup 0 has 64 gates and warpgroup 1 the same threads' ups: of
    two chunks each finishes one, with what the other hands over. */
-template <int n_rows>
+template <int n_rows, bool exactly>
 __device__ __forceinline__ void
 store_exchanged(const mixed_work &work, const float (&d)[n_rows / 2], uint32_t exchange,
                 uint32_t chunks, int &turn, int warpgroup, int first_row, int first_out) {
@@ -149,8 +153,8 @@ store_exchanged(const mixed_work &work, const float (&d)[n_rows / 2], uint32_t e
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       float2 other = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&m[i]));
-      m[i] = pack(swiglu_of(warpgroup == 1, mine[2 * i], other.x),
-                  swiglu_of(warpgroup == 1, mine[2 * i + 1], other.y));
+      m[i] = pack(swiglu_of<exactly>(warpgroup == 1, mine[2 * i], other.x),
+                  swiglu_of<exactly>(warpgroup == 1, mine[2 * i + 1], other.y));
     }
     store_transposed(chunk + corner, m);
     warpgroup_sync(warpgroup);
@@ -196,12 +200,16 @@ __device__ __forceinline__ void store_sums(float *sums, int pitch,
   }
 }
 
-/* The sum of all splits' four sums at an address, in the order of the inputs. */
-__device__ __forceinline__ float4 sum_of_splits(const mixed_work &work, int sharer,
+/* The sum of all shares' four sums at an address, in order. */
+template <typename shape>
+__device__ __forceinline__ float4 sum_of_shares(const mixed_work &work, int sharer,
                                                 uint32_t address) {
-  float4 sum = cluster_load(address, static_cast<uint32_t>(sharer));
-  for (int s = 1; s < work.n_splits; s++) {
-    float4 v = cluster_load(address, static_cast<uint32_t>(s * work.n_sharers + sharer));
+  float4 sum = {0, 0, 0, 0};
+  int n = work.n_shares / work.n_splits; /* of a split */
+  for (int share = 0; share < work.n_shares; share++) {
+    int split = share / n;
+    float4 v = cluster_load(address + (share - split * n) * shape::sums_bytes,
+                            static_cast<uint32_t>(split * work.n_sharers + sharer));
     sum = {sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w};
   }
   return sum;
@@ -221,22 +229,25 @@ __device__ __forceinline__ void finish_four(const mixed_work &work, int64_t at, 
 }
 
 /* Each of a tile's splits finishes its share of the rows. */
-template <int n_rows, int n_outs, int n_threads>
+template <typename shape>
 __device__ __forceinline__ void finish_splits(const mixed_work &work, const mixed_place &place,
                                               mixed_tile tile, uint32_t sums) {
+  constexpr int n_rows = shape::n_rows, n_outs = shape::n_outs;
   int n = min(n_rows, work.n_rows - tile.row);
   int begin = n * place.split / work.n_splits, end = n * (place.split + 1) / work.n_splits;
   int n_vectors = (work.swiglu ? n_outs / 2 : n_outs) / 4;
-  for (int v = threadIdx.x; v < (end - begin) * n_vectors; v += n_threads) {
+  for (int v = threadIdx.x; v < (end - begin) * n_vectors; v += shape::n_consumers) {
     int row = begin + v / n_vectors, out = v % n_vectors * 4;
     if (tile.out + out >= work.n_out)
       continue;
     int column = work.swiglu ? out / 64 * 128 + out % 64 : out;
     uint32_t address = sums + (row * sums_pitch(n_outs) + column) * 4;
-    float4 y = sum_of_splits(work, place.sharer, address);
+    float4 y = sum_of_shares<shape>(work, place.sharer, address);
     if (work.swiglu) {
-      float4 up = sum_of_splits(work, place.sharer, address + 64 * 4);
-      y = {swiglu(y.x, up.x), swiglu(y.y, up.y), swiglu(y.z, up.z), swiglu(y.w, up.w)};
+      float4 up = sum_of_shares<shape>(work, place.sharer, address + 64 * 4);
+      constexpr bool exactly = shape::in_shares;
+      y = {swiglu<exactly>(y.x, up.x), swiglu<exactly>(y.y, up.y), swiglu<exactly>(y.z, up.z),
+           swiglu<exactly>(y.w, up.w)};
     }
     finish_four(work, static_cast<int64_t>(tile.row + row) * work.n_out + tile.out + out, y);
   }

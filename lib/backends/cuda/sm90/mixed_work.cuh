@@ -6,6 +6,7 @@
 #include "backends/cuda/sm90/tma.cuh"
 
 constexpr int step_inputs = 64; /* inputs of a stage: a tile's width */
+constexpr int mixed_shares = 8; /* stream_warps */
 
 struct mixed_work {
   CUtensorMap x, weight, scale, zero;
@@ -17,6 +18,7 @@ struct mixed_work {
   int n_steps; /* of 64 inputs */
   int steps_per_group;
   int n_out_tiles, n_row_tiles, n_stages, n_sharers, n_splits;
+  int n_shares; /* of the inputs: steps i, i + n_shares, ...; a split has one or more */
 };
 
 /* A tile's first stored output and first row. */
@@ -40,11 +42,11 @@ __device__ __forceinline__ mixed_tile tile_at(const mixed_work &work, int item, 
   return {(column * work.n_sharers + sharer) * tile_outs, row * tile_rows};
 }
 
-/* Who this block is in its cluster, and its share of the inputs, in steps. */
+/* Who this block is in its cluster, and its shares of the inputs. */
 struct mixed_place {
   int sharer, split, first_rank; /* first_rank: of those with the same split */
   int cluster, n_clusters;
-  int begin, end;
+  int first_share, end_share;
 };
 
 __device__ __forceinline__ mixed_place place_of_block(const mixed_work &work) {
@@ -56,10 +58,33 @@ __device__ __forceinline__ mixed_place place_of_block(const mixed_work &work) {
   p.sharer = rank - p.first_rank;
   p.cluster = static_cast<int>(blockIdx.x) / size;
   p.n_clusters = static_cast<int>(gridDim.x) / size;
-  p.begin = work.n_steps * p.split / work.n_splits;
-  p.end = work.n_steps * (p.split + 1) / work.n_splits;
+  p.first_share = work.n_shares * p.split / work.n_splits;
+  p.end_share = work.n_shares * (p.split + 1) / work.n_splits;
   return p;
 }
+
+/* The steps of a block, share by share. */
+struct mixed_walk {
+  int n_steps, n_shares, end_share;
+  int share, step;
+
+  __device__ __forceinline__ mixed_walk(const mixed_work &work, const mixed_place &place)
+      : n_steps(work.n_steps), n_shares(work.n_shares), end_share(place.end_share),
+        share(place.first_share), step(place.first_share) {
+  }
+
+  __device__ __forceinline__ bool goes_on() const {
+    return share < end_share && step < n_steps;
+  }
+
+  __device__ __forceinline__ bool ends_share() const {
+    return step + n_shares >= n_steps;
+  }
+
+  __device__ __forceinline__ void advance() {
+    step = ends_share() ? ++share : step + n_shares;
+  }
+};
 
 /* A ring of stages as a producer or a consumer goes around it. */
 struct ring_place {

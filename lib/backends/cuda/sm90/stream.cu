@@ -5,7 +5,7 @@
 
 namespace {
 struct sm90 {
-  static constexpr int ring_with_x = 204 * 1024;
+  static constexpr int shared_memory = 226 * 1024; /* of a block */
 };
 }
 
@@ -19,4 +19,8 @@ size_t sm90_stream_scratch(const cuda_product *product, int) {
 
 cudaError_t sm90_stream(const cuda_launch *launch, const cuda_product *product) {
   return stream_run<sm90>(launch, product);
+}
+
+cudaError_t sm90_stream_norm(const cuda_launch *launch, const cuda_product *product, void *out) {
+  return stream_normalize<sm90>(launch, *product, out);
 }
