@@ -101,6 +101,7 @@ class Bench:
         return kept(self.path(name, ".eval.json"), lambda: llq(
             "eval", model, "--task", self.options.task, "--samples", self.options.samples,
             "--temperature", 0.2, "--top-p", 0.95, "-o", directory,
+            "--backend", self.options.backend, "--sandbox", self.options.sandbox,
             "--threads", self.options.threads))
 
     def compare(self, a, b):
@@ -198,6 +199,8 @@ def main():
     parser.add_argument("--task", default="llq-micro")
     parser.add_argument("--samples", type=int, default=8, metavar="N",
                         help="a task; 0: no programs")
+    parser.add_argument("--backend", default="cpu", metavar="NAME", help="for the programs")
+    parser.add_argument("--sandbox", default="bwrap", metavar="NAME")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     parser.add_argument("--only", default="", metavar="TEXT", help="variants with this in their name")
     options = parser.parse_args()
