@@ -164,6 +164,7 @@ const shape quick_shapes[] = {
     {"streams", 48, 14336, 1, 0, 0, 0},
     {"swiglu alone", 96, 1024, 0, 1, 0, 0},
     {"f32 alone", 272, 768, 0, 0, 0, 1},
+    {"short", 272, 256, 0, 0, 1, 0},
 };
 const shape test_shapes[] = {
     {"norm", 384, 256, 1, 0, 0, 0},       {"swiglu", 1536, 256, 1, 1, 0, 0},
@@ -171,6 +172,7 @@ const shape test_shapes[] = {
     {"narrow", 16, 64, 1, 0, 0, 0},       {"odd", 4240, 2112, 0, 0, 1, 0},
     {"odd swiglu", 4256, 1344, 1, 1, 0, 0}, {"wide", 2064, 8192, 1, 0, 0, 0},
     {"swiglu alone", 4256, 1344, 0, 1, 0, 0}, {"f32 alone", 272, 4096, 0, 0, 0, 1},
+    {"short", 768, 256, 0, 0, 1, 0},
 };
 const shape layer[] = {
     {"qkv", 6144, 4096, 1, 0, 0, 0},

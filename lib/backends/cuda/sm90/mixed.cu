@@ -67,10 +67,12 @@ static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *p
                                 const mixed_tiles &tiles) {
   mixed_work work = {};
   int n_sums = shape::in_shares ? mixed_shares / tiles.n_splits : 1; /* of a split */
+  int n_shares = shape::in_shares ? mixed_shares : tiles.n_splits;
   if ((tiles.n_splits > 1 && n_sums > std::min(2, shape::most_sums)) ||
-      (shape::in_shares && mixed_shares % tiles.n_splits != 0) ||
-      shape::n_rows / tiles.n_sharers % 8 != 0 ||
-      tiles.n_splits > product->linear->n_in / step_inputs)
+      n_shares % tiles.n_splits != 0 || shape::n_rows / tiles.n_sharers % 8 != 0)
+    return cudaErrorInvalidConfiguration;
+  /* A split waits for each of its shares' first step. */
+  if (tiles.n_splits > 1 && n_shares > product->linear->n_in / step_inputs)
     return cudaErrorInvalidConfiguration;
   cudaError_t error = describe<shape>(&work, product, tiles);
   if (error == cudaSuccess)
@@ -161,9 +163,9 @@ static mixed_tiles choose_in_shares(const cuda_product *product, int n_units) {
   int n_outs_tiles = divide_up(product->linear->n_out, 128);
   mixed_tiles best = {64, 1, 2, 2, 1, 1, 1};
   int n_tiles = n_outs_tiles * divide_up(n, best.n_rows);
-  if (n <= 64 || (n <= 128 && n_steps > 96))
+  if (n_steps >= mixed_shares && (n <= 64 || (n <= 128 && n_steps > 96)))
     for (int n_splits : {8, 4})
-      if (n_tiles * n_splits <= 2 * n_units && n_splits <= n_steps) {
+      if (n_tiles * n_splits <= 2 * n_units) {
         best.n_splits = n_splits;
         return best;
       }
