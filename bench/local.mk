@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-EXTRA_DIST += bench/paired_kl.py bench/quantizer_quality.py \
+EXTRA_DIST += bench/gptq_peer.py bench/paired_kl.py bench/quantizer_quality.py \
 	bench/quantizer_speed.py bench/tokenizer.py
 
 # Programs a second: bench/bench_sandbox ../shared/data/HumanEval.jsonl.gz
