@@ -84,11 +84,6 @@ Suite *test_suite(void) {
   Suite *suite = suite_create("calibrating_model");
   TCase *tests = tcase_create("calibrating_model");
   n_subjects = find_calibrating_subjects();
-  int n_devices = 0;
-  for (int i = 0; i < n_subjects; i++)
-    n_devices += strncmp(subjects[i], "cpu", 3) != 0;
-  if (n_devices == 0)
-    printf("# SKIP no device with operations of calibration\n");
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, a_model_loses_what_it_loses_by_the_reference, 0,
                       n_subjects * N_METHODS);

@@ -7,18 +7,6 @@
 #include "quantized.h"
 #include "support.h"
 
-static const struct kind kinds[] = {
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 0, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 1},
-    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 0, 0, 0},
-    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 32, 0, 0},
-    {"w8a8-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_INT8, 0, 0, 0},
-    {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, 0, 0, 0},
-};
-
 static void set_targets(json_t *groups, const char *group, const char *target) {
   json_object_set_new(json_object_get(groups, group), "targets",
                       json_pack("[s]", target));
@@ -27,10 +15,10 @@ static void set_targets(json_t *groups, const char *group, const char *target) {
 START_TEST(targets_are_names_then_patterns_then_classes) {
   const char *directory = test_empty_directory("targets");
   llq_model *model = quantized_base(96), *again;
-  quantized_set_all(model, &kinds[7]);
+  quantized_set_all(model, &quantized_kinds[7]);
   for (int k = 0; k < LLQI_N_LINEARS; k++)
-    quantized_set(model, 0, k, &kinds[0]);
-  quantized_set(model, 0, LLQI_K, &kinds[8]);
+    quantized_set(model, 0, k, &quantized_kinds[0]);
+  quantized_set(model, 0, LLQI_K, &quantized_kinds[8]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   json_t *config;
   const char *path = test_path("targets/config.json");
@@ -212,7 +200,7 @@ static const struct {
 START_TEST(a_hostile_quantization_config_is_refused_with_its_reason) {
   const char *directory = test_empty_directory("spoilt");
   llq_model *model = quantized_base(96);
-  quantized_set_all(model, &kinds[0]);
+  quantized_set_all(model, &quantized_kinds[0]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   llq_model_close(model);
   json_t *config;
@@ -237,7 +225,7 @@ END_TEST
 START_TEST(group_indices_and_shapes_in_tensors_are_checked) {
   const char *directory = test_empty_directory("index");
   llq_model *model = quantized_base(96);
-  quantized_set_all(model, &kinds[4]);
+  quantized_set_all(model, &quantized_kinds[4]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   llq_model_close(model);
   const char *path = test_path("index/model.safetensors");
@@ -260,7 +248,7 @@ END_TEST
 START_TEST(an_unused_group_index_counts_as_none) {
   const char *directory = test_empty_directory("unused");
   llq_model *model = quantized_base(96);
-  quantized_set_all(model, &kinds[4]);
+  quantized_set_all(model, &quantized_kinds[4]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   llq_model_close(model);
   int32_t none[64];

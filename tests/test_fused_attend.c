@@ -139,18 +139,6 @@ static void attend(struct scene *s, const llq_batch *batch, const llq_view *qkv,
   llqi_plan_close(s->backend, plan);
 }
 
-static void compare(const struct guarded *expected, const struct guarded *found,
-                    float tolerance, const char *what) {
-  size_t n = (size_t)(expected->view.n_rows * expected->view.n_cols);
-  float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
-  guarded_get(expected, a);
-  guarded_get(found, b);
-  expect_close(a, b, expected->view.n_rows, expected->view.n_cols, tolerance,
-               what);
-  free(a);
-  free(b);
-}
-
 /* A key that was rotated a little differently is stored as the next number of
    those that there are, at most. */
 static float stored_tolerance(int kv_type) {
@@ -169,9 +157,10 @@ START_TEST(attend_is_what_it_stands_for) {
   open_scene(&found, subject, shape, kv_type);
   compose(&expected, scale);
   attend(&found, &batch, &found.qkv.view, scale, &found.out.view);
-  compare(&expected.keys, &found.keys, stored_tolerance(kv_type), "keys");
-  compare(&expected.values, &found.values, 0, "values");
-  compare(&expected.out, &found.out, TOLERANCE, "attention");
+  guarded_compare(&expected.keys, &found.keys, stored_tolerance(kv_type),
+                  "keys");
+  guarded_compare(&expected.values, &found.values, 0, "values");
+  guarded_compare(&expected.out, &found.out, TOLERANCE, "attention");
   close_scene(&expected);
   close_scene(&found);
   llq_backend_close(reference);

@@ -206,18 +206,6 @@ static void close_scene(struct scene *scene) {
   guarded_close(&scene->values);
 }
 
-static void compare(const struct guarded *expected, const struct guarded *found,
-                    float tolerance, const char *what) {
-  size_t n = (size_t)(expected->view.n_rows * expected->view.n_cols);
-  float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
-  guarded_get(expected, a);
-  guarded_get(found, b);
-  expect_close(a, b, expected->view.n_rows, expected->view.n_cols, tolerance,
-               what);
-  free(a);
-  free(b);
-}
-
 static const int types[][2] = {{LLQ_F32, LLQ_F32},     {LLQ_F32, LLQ_BF16},
                                {LLQ_BF16, LLQ_BF16},   {LLQ_F32, LLQ_I8},
                                {LLQ_F32, LLQ_F8_E4M3}, {LLQ_BF16, LLQ_I8},
@@ -257,19 +245,19 @@ START_TEST(attention_and_the_cache_are_the_reference_s) {
     ck_assert_llq_ok(llqi_op_page_copy(s->backend, &s->cache, 4, 20));
   }
   float one = type[0] == LLQ_F32 ? TOLERANCE_F32 : TOLERANCE_BF16;
-  compare(&scenes[0].q, &scenes[1].q, one, "rotated q");
-  compare(&scenes[0].k, &scenes[1].k, one, "rotated k");
-  compare(&scenes[0].keys, &scenes[1].keys, stored_tolerance(type[1]),
-          "cached keys");
-  compare(&scenes[0].values, &scenes[1].values, 0, "cached values");
+  guarded_compare(&scenes[0].q, &scenes[1].q, one, "rotated q");
+  guarded_compare(&scenes[0].k, &scenes[1].k, one, "rotated k");
+  guarded_compare(&scenes[0].keys, &scenes[1].keys, stored_tolerance(type[1]),
+                  "cached keys");
+  guarded_compare(&scenes[0].values, &scenes[1].values, 0, "cached values");
   copy(&scenes[0].keys, &scenes[1].keys);
   for (int b = 0; b < 2; b++)
     ck_assert_llq_ok(llqi_op_attention(backends[b], &batch, &scenes[b].q.view,
                                        &scenes[b].cache, scale,
                                        &scenes[b].out.view));
-  compare(&scenes[0].out, &scenes[1].out,
-          type[0] == LLQ_F32 ? TOLERANCE_ATTENTION_F32 : TOLERANCE_BF16,
-          "attention");
+  guarded_compare(&scenes[0].out, &scenes[1].out,
+                  type[0] == LLQ_F32 ? TOLERANCE_ATTENTION_F32 : TOLERANCE_BF16,
+                  "attention");
   for (int b = 0; b < 2; b++) {
     close_scene(&scenes[b]);
     llq_backend_close(backends[b]);

@@ -16,29 +16,17 @@
 #include "support.h"
 #include "tiny.h"
 
-static const struct kind kinds[] = {
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 0, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0},
-    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 1},
-    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 0, 0, 0},
-    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 32, 0, 0},
-    {"w8a8-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_INT8, 0, 0, 0},
-    {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, 0, 0, 0},
-};
-
 START_TEST(a_quantized_model_comes_back_bit_by_bit) {
   const char *directory = test_empty_directory("kind");
   llq_model *model = quantized_base(96), *again;
-  quantized_set_all(model, &kinds[_i]);
+  quantized_set_all(model, &quantized_kinds[_i]);
   ck_assert_llq_ok(llq_model_save(model, directory, NULL));
   ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
   quantized_compare(model, again);
   llq_model_info before = LLQ_MODEL_INFO_INIT, after = LLQ_MODEL_INFO_INIT;
   ck_assert_llq_ok(llq_model_describe(model, &before));
   ck_assert_llq_ok(llq_model_describe(again, &after));
-  ck_assert_str_eq(after.scheme, kinds[_i].scheme);
+  ck_assert_str_eq(after.scheme, quantized_kinds[_i].scheme);
   ck_assert_mem_eq(&before, &after, sizeof before);
   llq_model_close(model);
   llq_model_close(again);
@@ -49,10 +37,10 @@ START_TEST(layers_of_different_kinds_come_back) {
   const char *directory = test_empty_directory("mixed");
   llq_model *model = quantized_base(100), *again;
   for (int k = 0; k < LLQI_DOWN; k++)
-    quantized_set(model, 0, k, &kinds[1]);
-  quantized_set(model, 1, LLQI_Q, &kinds[7]);
-  quantized_set(model, 1, LLQI_O, &kinds[8]);
-  quantized_set(model, 1, LLQI_UP, &kinds[2]);
+    quantized_set(model, 0, k, &quantized_kinds[1]);
+  quantized_set(model, 1, LLQI_Q, &quantized_kinds[7]);
+  quantized_set(model, 1, LLQI_O, &quantized_kinds[8]);
+  quantized_set(model, 1, LLQI_UP, &quantized_kinds[2]);
   ck_assert_llq_ok(llq_model_save(model, directory, "compressed-tensors"));
   ck_assert_llq_ok(llq_model_open(&again, directory, NULL));
   quantized_compare(model, again);
@@ -184,7 +172,7 @@ START_TEST(a_failed_save_leaves_no_model_and_the_next_succeeds) {
   calls.rename = bad_rename;
   const char *directory = test_empty_directory("disk");
   llq_model *model = quantized_base(96), *again;
-  quantized_set_all(model, &kinds[1]);
+  quantized_set_all(model, &quantized_kinds[1]);
   int status = LLQ_ERROR_IO;
   for (failing = 1; status != LLQ_OK; failing++) {
     n_calls = 0;
@@ -207,7 +195,7 @@ END_TEST
 
 START_TEST(memory_may_run_out_anywhere) {
   llq_model *model = quantized_base(96);
-  quantized_set_all(model, &kinds[1]);
+  quantized_set_all(model, &quantized_kinds[1]);
   model->kv_dtype = LLQ_I8;
   for (int i = 0; i < 2; i++)
     model->layers[i].key_scale = model->layers[i].value_scale = 1;
@@ -239,7 +227,7 @@ Suite *test_suite(void) {
   TCase *tests = tcase_create("save");
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, a_quantized_model_comes_back_bit_by_bit, 0,
-                      sizeof kinds / sizeof *kinds);
+                      N_QUANTIZED_KINDS);
   tcase_add_test(tests, layers_of_different_kinds_come_back);
   tcase_add_test(tests, a_model_as_wide_as_a_group_has_one_group);
   tcase_add_test(tests, a_plain_model_comes_back_in_shards);

@@ -103,7 +103,7 @@ int find_fused_subjects(void) {
 }
 
 int find_calibrating_subjects(void) {
-  int n = 0, n_all = find_subjects();
+  int n = 0, n_devices = 0, n_all = find_subjects();
   for (int i = 0; i < n_all; i++) {
     llq_backend *backend = try_subject(i);
     const int has = backend != NULL && llqi_has_calibration(backend);
@@ -111,9 +111,13 @@ int find_calibrating_subjects(void) {
     if (has && !starts)
       printf("# SKIP %s: %s\n", subjects[i], llq_error_message());
     llq_backend_close(backend);
-    if (starts)
-      memmove(subjects[n++], subjects[i], sizeof subjects[0]);
+    if (!starts)
+      continue;
+    n_devices += strncmp(subjects[i], "cpu", 3) != 0;
+    memmove(subjects[n++], subjects[i], sizeof subjects[0]);
   }
+  if (n_devices == 0)
+    printf("# SKIP no device with operations of calibration\n");
   return n;
 }
 
@@ -210,4 +214,17 @@ void expect_close(const float *expected, const float *found, int64_t n_rows,
                     (double)expected[i], (double)allowed);
     }
   }
+}
+
+void guarded_compare(const struct guarded *expected,
+                     const struct guarded *found, float tolerance,
+                     const char *what) {
+  size_t n = (size_t)(expected->view.n_rows * expected->view.n_cols);
+  float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
+  guarded_get(expected, a);
+  guarded_get(found, b);
+  expect_close(a, b, expected->view.n_rows, expected->view.n_cols, tolerance,
+               what);
+  free(a);
+  free(b);
 }

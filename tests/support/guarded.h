@@ -47,5 +47,8 @@ void normal_values(uint64_t seed, float sigma, float *values, size_t n);
    magnitude of its row of the expected, and no number where none is. */
 void expect_close(const float *expected, const float *found, int64_t n_rows,
                   int64_t n_cols, float tolerance, const char *what);
+void guarded_compare(const struct guarded *expected,
+                     const struct guarded *found, float tolerance,
+                     const char *what);
 
 #endif

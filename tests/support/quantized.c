@@ -11,6 +11,18 @@
 #include "tensor/weight.h"
 #include "tiny.h"
 
+const struct kind quantized_kinds[N_QUANTIZED_KINDS] = {
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 0, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 0, 1, 0},
+    {"w4a16-int", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 1},
+    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 0, 0, 0},
+    {"w8a16-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_NONE, 32, 0, 0},
+    {"w8a8-int", LLQ_WEIGHT_INT8, LLQ_ACTIVATION_INT8, 0, 0, 0},
+    {"w8a8-fp", LLQ_WEIGHT_FP8, LLQ_ACTIVATION_FP8, 0, 0, 0},
+};
+
 const struct stored quantized_stored[N_QUANTIZED_STORED] = {
     {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 0, 0}},
     {"gptq", {"", LLQ_WEIGHT_INT4, LLQ_ACTIVATION_NONE, 32, 1, 0}},

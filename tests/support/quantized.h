@@ -12,6 +12,10 @@ struct kind {
   int has_zeros, has_group_index;
 };
 
+/* What compressed-tensors' files hold. */
+#define N_QUANTIZED_KINDS 9
+extern const struct kind quantized_kinds[N_QUANTIZED_KINDS];
+
 /* What GPTQ's files hold, and from number 7 on AWQ's. */
 #define N_QUANTIZED_STORED 10
 extern const struct stored {

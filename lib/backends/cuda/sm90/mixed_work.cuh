@@ -6,7 +6,7 @@
 #include "backends/cuda/sm90/tma.cuh"
 
 constexpr int step_inputs = 64; /* inputs of a stage: a tile's width */
-constexpr int mixed_shares = 8; /* stream_warps */
+constexpr int mixed_shares = 8; /* of the stream kernels' sums */
 
 struct mixed_work {
   CUtensorMap x, weight, scale, zero;

@@ -2,6 +2,9 @@
 #include "backends/cuda/sm90/stream.h"
 
 #include "backends/cuda/common/stream_launch.cuh"
+#include "backends/cuda/sm90/mixed_work.cuh"
+
+static_assert(mixed_shares == stream_warps, "one order of sums");
 
 namespace {
 struct sm90 {
