@@ -68,8 +68,8 @@ bench_bench_cuda_step_LDADD = bench/bench_cuda_step.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
 	lib/backends/cuda/common/draw.lo lib/backends/cuda/common/inputs.lo \
 	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
-	lib/backends/cuda/sm90/attention.lo lib/backends/cuda/sm90/stream.lo \
-	-lcudart_static -lrt -lpthread -ldl
+	lib/backends/cuda/sm90/attention.lo lib/backends/cuda/sm90/mixed.lo \
+	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
 endif
 
 # Products through cuBLASLt, and rows between products:
