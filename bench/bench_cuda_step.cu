@@ -126,7 +126,7 @@ struct model {
                                   layer[which].residual ? hidden : nullptr,
                                   out[which],
                                   LLQ_BF16};
-    CHECK(sm90_stream(&launch, &product));
+    CHECK(sm90_fast(&launch, &product));
   }
 
   void attend(const cuda_launch &launch, int j) const {
@@ -145,7 +145,7 @@ struct model {
     if (parts & INPUTS)
       CHECK(common_pick(&launch, hidden, numbers, n, hidden_size, last));
     if (parts & OUTPUT)
-      CHECK(sm90_stream(&launch, &product));
+      CHECK(sm90_fast(&launch, &product));
     if (parts & DRAW)
       CHECK(common_draw(&launch, logits, n, n_vocab, draws, drawn));
   }

@@ -76,11 +76,12 @@ void time_formats(double bandwidth, const char *only) {
     }
     printf(" all %.2f\n", floor);
     for (int n : {1, 2, 4, 8, 16, 32, 64}) {
-      double us = stack.chain(sm90_stream, n, 1);
-      printf("  rows %2d  chain %6.2f (x %.2f), serial %6.2f, sm80 %6.2f; alone", n, us, us / floor,
-             stack.chain(sm90_stream, n, 0), stack.chain(sm80_stream, n, 0));
+      double us = stack.chain(sm90_fast, n, 1);
+      printf("  rows %2d  chain %6.2f (x %.2f), rows alike %6.2f, serial %6.2f, sm80 %6.2f; alone", n,
+             us, us / floor, stack.chain(sm90_stream, n, 1), stack.chain(sm90_fast, n, 0),
+             stack.chain(sm80_fast, n, 0));
       for (int i = 0; i < 4; i++)
-        printf(" %.2f/%.2f", stack.alone(sm90_stream, i, n, 1), stack.alone(sm90_stream, i, n, 0));
+        printf(" %.2f/%.2f", stack.alone(sm90_fast, i, n, 1), stack.alone(sm90_fast, i, n, 0));
       printf("\n");
     }
     if (f.has_zero)

@@ -15,7 +15,9 @@
 
 #include "backends/cuda/common/repack.h"
 #include "backends/cuda/kernels.h"
+#include "backends/cuda/sm80/fixed.h"
 #include "backends/cuda/sm80/stream.h"
+#include "backends/cuda/sm90/fixed.h"
 #include "backends/cuda/sm90/mixed.h"
 #include "backends/cuda/sm90/stream.h"
 
@@ -162,6 +164,15 @@ constexpr size_t scratch_size = 4 << 20;
 void run(const launcher &launcher, const cuda_product &product, int overlaps) {
   cuda_launch launch = {stream, n_units, overlaps, scratch, scratch_size};
   CHECK(launcher(&launch, &product));
+}
+
+/* Where a row's result may depend on the number of rows. */
+cudaError_t sm90_fast(const cuda_launch *launch, const cuda_product *product) {
+  return sm90_fixed_takes(product) ? sm90_fixed(launch, product) : sm90_stream(launch, product);
+}
+
+cudaError_t sm80_fast(const cuda_launch *launch, const cuda_product *product) {
+  return sm80_fixed_takes(product) ? sm80_fixed(launch, product) : sm80_stream(launch, product);
 }
 
 struct shape {

@@ -52,7 +52,8 @@ nodist_EXTRA_bench_bench_cuda_stream_SOURCES = force-cxx-link.cc
 bench_bench_cuda_stream_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
-	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
+	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/fixed.lo \
+	lib/backends/cuda/sm80/stream.lo lib/backends/cuda/sm90/fixed.lo \
 	lib/backends/cuda/sm90/mixed.lo lib/backends/cuda/sm90/stream.lo \
 	-lcudart_static -lrt -lpthread -ldl
 endif
@@ -67,8 +68,9 @@ bench_bench_cuda_step_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_step_LDADD = bench/bench_cuda_step.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
 	lib/backends/cuda/common/draw.lo lib/backends/cuda/common/inputs.lo \
-	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/stream.lo \
-	lib/backends/cuda/sm90/attention.lo lib/backends/cuda/sm90/mixed.lo \
+	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/fixed.lo \
+	lib/backends/cuda/sm80/stream.lo lib/backends/cuda/sm90/attention.lo \
+	lib/backends/cuda/sm90/fixed.lo lib/backends/cuda/sm90/mixed.lo \
 	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
 endif
 

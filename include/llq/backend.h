@@ -258,7 +258,8 @@ typedef struct llq_fused_plan {
   int32_t n_rows_max;      /**< of a step */
   int32_t n_positions_max; /**< of a sequence */
   int32_t is_fast;         /**< 1 = a row may depend, in its last bits, on what
-                                else is in the batch */
+                                else is in the batch, and weights need not be
+                                rounded */
   int32_t is_direct;       /**< 1 = nothing is recorded: other operations are
                                 called within steps */
 } llq_fused_plan;

@@ -36,8 +36,10 @@ typedef struct llq_generator_options {
   int32_t n_chunk;        /**< prompt tokens in one step; 0 = 256 */
   int32_t is_fast;        /**< 1 = the last bits of a sequence's logits may depend
                                on what runs beside it and on how its prompt was
-                               cut, which lets a GPU use faster kernels for many
-                               rows; 0 = they never do */
+                               cut, which lets a GPU use faster kernels: for many
+                               rows, and for one to four of int4, whose weights
+                               are then codes times scales not rounded to bf16;
+                               0 = they never do */
   const char *kv_cache;   /**< how keys and values are kept: "fp8", "int8": as
                                codes of 8 bits, with the model's scales for
                                them; fp8 without such scales has scales of 1;

@@ -36,9 +36,9 @@ static int embed(void *self, const llq_view *table, llq_view *out) {
 }
 
 static int run(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
-  int is_done = 0;
-  int status = is_fast ? cuda_gates_take(device, product, &is_done) : cuda_gates_finish(device);
-  if (status >= 0 && !is_done && is_fast)
+  int is_done = 0, is_many = is_fast && cuda_product_is_many(product);
+  int status = is_many ? cuda_gates_take(device, product, &is_done) : cuda_gates_finish(device);
+  if (status >= 0 && !is_done && is_many)
     status = cuda_gates_leave(device, product, &is_done);
   return status < 0 || is_done ? status : cuda_product_run(device, product, is_fast);
 }
@@ -61,7 +61,7 @@ static int linear(void *self, const llq_linear_call *call) {
            call->swiglu ? ", swiglu" : "", call->adds ? ", add" : "", (long long)product.n_rows);
   int status = cuda_begin(device, name);
   if (status >= 0)
-    status = run(device, &product, is_fast && cuda_product_is_many(&product));
+    status = run(device, &product, is_fast);
   return cuda_end(device, status);
 }
 

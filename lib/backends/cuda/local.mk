@@ -36,9 +36,11 @@ cuda_sources = \
 	lib/backends/cuda/product.c \
 	lib/backends/cuda/profile.c \
 	lib/backends/cuda/sm80/attention.cu \
+	lib/backends/cuda/sm80/fixed.cu \
 	lib/backends/cuda/sm80/mixed.cu \
 	lib/backends/cuda/sm80/stream.cu \
 	lib/backends/cuda/sm90/attention.cu \
+	lib/backends/cuda/sm90/fixed.cu \
 	lib/backends/cuda/sm90/mixed.cu \
 	lib/backends/cuda/sm90/stream.cu \
 	lib/backends/cuda/staging.c \
@@ -54,6 +56,9 @@ cuda_headers = \
 	lib/backends/cuda/common/calibration.h \
 	lib/backends/cuda/common/dequantize.h \
 	lib/backends/cuda/common/draw.h \
+	lib/backends/cuda/common/fixed.cuh \
+	lib/backends/cuda/common/fixed_input.cuh \
+	lib/backends/cuda/common/fixed_launch.cuh \
 	lib/backends/cuda/common/inputs.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \
@@ -70,10 +75,12 @@ cuda_headers = \
 	lib/backends/cuda/cuda.h \
 	lib/backends/cuda/kernels.h \
 	lib/backends/cuda/library.h \
+	lib/backends/cuda/sm80/fixed.h \
 	lib/backends/cuda/sm80/mixed.h \
 	lib/backends/cuda/sm80/mixed_kernel.cuh \
 	lib/backends/cuda/sm80/mixed_weight.cuh \
 	lib/backends/cuda/sm80/stream.h \
+	lib/backends/cuda/sm90/fixed.h \
 	lib/backends/cuda/sm90/int4.cuh \
 	lib/backends/cuda/sm90/mixed.h \
 	lib/backends/cuda/sm90/mixed_kernel.cuh \

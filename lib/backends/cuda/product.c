@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which kernels run a product, y = x W^T with what surrounds it:
 
+   a few rows of int4                               fixed
    few rows, or no dependence between rows wanted   stream
    many rows, int4                                  mixed; in shares if no
                                                     dependence is wanted (sm_90)
@@ -13,8 +14,10 @@
 #include "backends/cuda/common/quantize.h"
 #include "backends/cuda/cuda.h"
 #include "backends/cuda/library.h"
+#include "backends/cuda/sm80/fixed.h"
 #include "backends/cuda/sm80/mixed.h"
 #include "backends/cuda/sm80/stream.h"
+#include "backends/cuda/sm90/fixed.h"
 #include "backends/cuda/sm90/mixed.h"
 #include "backends/cuda/sm90/stream.h"
 
@@ -90,6 +93,19 @@ static int run_stream(struct cuda_device *device, const struct cuda_product *pro
   return LLQ_OK;
 }
 
+static int fixed_takes(const struct cuda_device *device, const struct cuda_product *product) {
+  return device->sm >= 90 ? sm90_fixed_takes(product) : sm80_fixed_takes(product);
+}
+
+static int run_fixed(struct cuda_device *device, const struct cuda_product *product) {
+  struct cuda_launch launch;
+  int status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, device->sm >= 90 ? sm90_fixed(&launch, product) : sm80_fixed(&launch, product));
+  return LLQ_OK;
+}
+
 /* Rows from which on kernels for many are faster, on an H200 (see
    doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_product *product) {
@@ -142,8 +158,8 @@ static int run_mixed(struct cuda_device *device, const struct cuda_product *prod
   if (status < 0)
     return status;
   const struct cuda_product inner = without_norm(product, x);
-  status = cuda_launch_on(device, is_sm90 ? 0 : sm80_mixed_scratch(&inner, device->n_units),
-                          &launch);
+  status =
+      cuda_launch_on(device, is_sm90 ? 0 : sm80_mixed_scratch(&inner, device->n_units), &launch);
   if (status < 0)
     return status;
   CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner, !is_fast) : sm80_mixed(&launch, &inner));
@@ -191,6 +207,8 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
     if (is_fast && cuda_library_takes(device->library, product))
       return cuda_library_run(device, product, 0);
   }
+  if (is_fast && fixed_takes(device, product))
+    return run_fixed(device, product);
   if (stream_takes(device, product))
     return run_stream(device, product);
   return run_plainly(device, product);

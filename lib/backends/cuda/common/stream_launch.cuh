@@ -192,22 +192,23 @@ template <class Memory> int stream_kept(const stream_call &call, int n_pairs, si
   return n;
 }
 
-template <class Table, class Format, int n, int ring_size, int n_x>
-cudaError_t stream_launch_of(const cuda_launch *launch, stream_call call) {
-  typedef stream_ring_of<Format, ring_size, n_x> ring;
-  auto kernel = stream_linear<Table, Format, n, ring::n_slots, (n_x > 0)>;
+/* Tiles are spread over all multiprocessors, and the rest of a block's memory keeps
+   sums. `alone`: no other kernel beside it. */
+template <class Memory, class Kernel>
+cudaError_t stream_start_kernel(const cuda_launch *launch, Kernel kernel, stream_call call,
+                                bool alone) {
   int n_shares = call.swiglu ? call.n_tiles / 2 : call.n_tiles;
   int n_blocks = n_shares < launch->n_units ? n_shares : launch->n_units;
   int n_tiles = (n_shares + n_blocks - 1) / n_blocks;
   int n_pairs = call.swiglu ? n_tiles : (n_tiles + 1) / 2;
-  bool adds = call.residual != nullptr, alone = call.n_rows > stream_rows_sharing<Format>();
+  bool adds = call.residual != nullptr;
   size_t limit = stream_memory_shared(adds);
-  if (ring::memory::size(call.n_rows, call.weight.n_in, 1) > limit) {
+  if (Memory::size(call.n_rows, call.weight.n_in, 1) > limit) {
     limit = stream_memory_limit();
     alone = true;
   }
-  call.n_kept = stream_kept<typename ring::memory>(call, n_pairs, limit);
-  size_t size = ring::memory::size(call.n_rows, call.weight.n_in, call.n_kept);
+  call.n_kept = stream_kept<Memory>(call, n_pairs, limit);
+  size_t size = Memory::size(call.n_rows, call.weight.n_in, call.n_kept);
   size_t least = alone ? stream_memory_alone : adds ? stream_memory_more : 0;
   if (launch->overlaps && size < least)
     size = least;
@@ -215,6 +216,14 @@ cudaError_t stream_launch_of(const cuda_launch *launch, stream_call call) {
   if (error != cudaSuccess)
     return error;
   return launch_kernel(launch, kernel, static_cast<unsigned>(n_blocks), stream_threads, size, call);
+}
+
+template <class Table, class Format, int n, int ring_size, int n_x>
+cudaError_t stream_launch_of(const cuda_launch *launch, const stream_call &call) {
+  typedef stream_ring_of<Format, ring_size, n_x> ring;
+  return stream_start_kernel<typename ring::memory>(
+      launch, stream_linear<Table, Format, n, ring::n_slots, (n_x > 0)>, call,
+      call.n_rows > stream_rows_sharing<Format>());
 }
 
 template <class Table, class Format>
