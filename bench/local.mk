@@ -2,6 +2,9 @@
 EXTRA_DIST += bench/gptq_peer.py bench/paired_kl.py bench/quantizer_quality.py \
 	bench/quantizer_speed.py bench/tokenizer.py
 
+# Whole models by torch, transformers and llama.cpp, beside `llq bench`
+EXTRA_DIST += bench/llama_cpp_peer.py bench/random_gguf.py bench/whole_peers.py
+
 # Programs a second: bench/bench_sandbox ../shared/data/HumanEval.jsonl.gz
 EXTRA_PROGRAMS += bench/bench_sandbox
 bench_bench_sandbox_LDADD = libllqi.la
