@@ -4,146 +4,7 @@
 #include <cublasLt.h>
 #include <string.h>
 
-#include <algorithm>
-#include <string>
-#include <vector>
-
-#include "backends/cuda/sm90/mixed.h"
-#include "mixed_reference.cuh"
-
-static const mixed_tiles kernels[] = {
-    {16, 2, 2, 2, 1, 1, 0},  {32, 2, 2, 2, 1, 1, 0},  {64, 2, 2, 1, 1, 1, 0},
-    {128, 2, 2, 1, 1, 1, 0}, {256, 1, 2, 1, 1, 1, 0}, {64, 1, 2, 2, 1, 1, 1},
-    {64, 1, 2, 1, 1, 1, 1},  {128, 1, 2, 1, 1, 1, 1}, {192, 1, 2, 1, 1, 1, 1},
-};
-
-static std::string name_of(const mixed_tiles &t) {
-  char name[64];
-  snprintf(name, sizeof name, "%dx%d/%d.c%d.s%d%s", 64 * t.n_parts * t.n_warpgroups, t.n_rows,
-           t.n_per_unit, t.n_sharers, t.n_splits, t.in_shares ? "=" : "");
-  return name;
-}
-
-struct test_case {
-  int64_t n_out, n_in, n_rows, group_size;
-  bool zero, swiglu, residual, f32;
-};
-
-struct test_memory {
-  __nv_bfloat16 *x, *dense, *residual;
-  float *expected, *out, *worst;
-  int *n_wrong;
-  cuda_linear *linear;
-};
-
-static test_memory make_test(const test_case &c, const cuda_linear &w, int64_t n) {
-  test_memory m = {device_memory<__nv_bfloat16>(c.n_rows * c.n_in),
-                   device_memory<__nv_bfloat16>(c.n_out * c.n_in),
-                   device_memory<__nv_bfloat16>(n),
-                   device_memory<float>(n),
-                   device_memory<float>(n),
-                   device_memory<float>(1),
-                   device_memory<int>(1),
-                   device_memory<cuda_linear>(1)};
-  fill_numbers<<<1024, 256>>>(m.x, c.n_rows * c.n_in, 1.0f, 0, 11);
-  if (c.n_rows > 2)
-    poison_row<<<1, 1>>>(m.x, c.n_rows / 2, c.n_in);
-  fill_numbers<<<1024, 256>>>(m.residual, n, 1.0f, 0, 12);
-  expand<<<blocks(c.n_out * c.n_in), 256>>>(w, m.dense);
-  cudaMemcpy(m.linear, &w, sizeof w, cudaMemcpyHostToDevice);
-  return m;
-}
-
-static void free_test(const test_memory &m) {
-  void *all[] = {m.x, m.dense, m.residual, m.expected, m.out, m.worst, m.n_wrong, m.linear};
-  for (void *p : all)
-    cudaFree(p);
-}
-
-/* One variant against what is expected: how many are wrong; -1: no such kernel. */
-static int test_tiles(const test_case &c, const cuda_product &p, const test_memory &m,
-                      const mixed_tiles &t, int overlaps, int n_units, float *worst) {
-  int64_t n = c.n_rows * (c.swiglu ? c.n_out / 2 : c.n_out);
-  cuda_launch launch = {nullptr, n_units, overlaps, nullptr, 0};
-  int n_wrong = 0;
-  float host_worst = 0;
-  cudaMemset(m.out, 0xff, static_cast<size_t>(n) * 4);
-  cudaMemset(m.worst, 0, 4);
-  cudaMemset(m.n_wrong, 0, 4);
-  cudaError_t error = sm90_mixed_with(&launch, &p, &t);
-  if (error == cudaErrorInvalidConfiguration) {
-    cudaGetLastError();
-    return -1;
-  }
-  check(error, name_of(t).c_str());
-  compare<<<blocks(n), 256>>>(m.expected, c.residual ? m.residual : nullptr, m.out, c.f32, n,
-                              m.worst, m.n_wrong);
-  check(cudaMemcpy(&host_worst, m.worst, 4, cudaMemcpyDeviceToHost), name_of(t).c_str());
-  cudaMemcpy(&n_wrong, m.n_wrong, 4, cudaMemcpyDeviceToHost);
-  *worst = std::max(*worst, host_worst);
-  if (n_wrong > 0)
-    printf("  WRONG %s: %d of %lld\n", name_of(t).c_str(), n_wrong, static_cast<long long>(n));
-  return n_wrong;
-}
-
-/* Runs one case with every kernel and cluster; returns how many were wrong. */
-static int test(const test_case &c, int n_units) {
-  cuda_linear w = make_linear(c.n_out, c.n_in, c.group_size, c.zero, 7);
-  int64_t n = c.n_rows * (c.swiglu ? c.n_out / 2 : c.n_out);
-  test_memory m = make_test(c, w, n);
-  cuda_product p = {};
-  p.linear = m.linear;
-  p.x = m.x;
-  p.n_rows = c.n_rows;
-  p.swiglu = c.swiglu;
-  p.residual = c.residual ? m.residual : nullptr;
-  p.out = m.out;
-  p.out_dtype = c.f32 ? LLQ_F32 : LLQ_BF16;
-  plain_product<<<blocks(n), 256>>>(p, m.dense, m.expected);
-  check(cudaDeviceSynchronize(), "reference");
-  p.linear = &w;
-  int n_failed = !sm90_mixed_takes(&p), n_run = 0;
-  float worst = 0;
-  for (mixed_tiles t : kernels)
-    for (t.n_sharers = 1; t.n_sharers <= 4; t.n_sharers *= 2)
-      for (t.n_splits = 1; t.n_splits * t.n_sharers <= 8; t.n_splits++) {
-        int n_wrong = test_tiles(c, p, m, t, n_run % 2, n_units, &worst);
-        n_run += n_wrong >= 0;
-        n_failed += n_wrong > 0;
-      }
-  printf("%s %lldx%lld rows %lld group %lld%s%s%s%s: %d variants, worst %.2g\n",
-         n_failed ? "FAIL" : "ok", static_cast<long long>(c.n_out), static_cast<long long>(c.n_in),
-         static_cast<long long>(c.n_rows), static_cast<long long>(c.group_size),
-         c.zero ? " zero" : "", c.swiglu ? " swiglu" : "", c.residual ? " residual" : "",
-         c.f32 ? " f32" : "", n_run, worst);
-  fflush(stdout);
-  free_test(m);
-  free_linear(w);
-  return n_failed;
-}
-
-static int test_all(int n_units, bool small) {
-  const test_case cases[] = {
-      {128, 64, 1, 64, false, false, false, false},
-      {16, 64, 3, 0, false, false, false, true},
-      {272, 192, 17, 64, true, false, true, false},
-      {288, 256, 33, 128, true, true, false, false},
-      {256, 512, 64, 256, false, false, false, true},
-      {1040, 1024, 65, 128, false, false, true, false},
-      {96, 2048, 127, 0, true, true, true, false},
-      {512, 576, 300, 64, true, false, false, false},
-      {1536, 4096, 49, 128, false, true, false, false},
-      {6144, 4096, 100, 128, false, false, true, false},
-      {4096, 14336, 64, 128, true, false, false, false},
-      {28672, 1024, 257, 128, false, true, false, false},
-      {4096, 512, 2100, 128, false, false, true, false},
-  };
-  int failures = 0;
-  for (const test_case &c : cases)
-    if (!small || c.n_out * c.n_in * c.n_rows < 20000000)
-      failures += test(c, n_units);
-  return failures;
-}
+#include "mixed_test.cuh"
 
 /* Microseconds a launch: the median over replays of a graph of many. */
 template <typename Launch>
@@ -286,10 +147,7 @@ static double time_mixed(const bench_memory &m, int64_t n_rows, int n_units,
     p.swiglu = m.shape.swiglu;
     p.out = m.y;
     p.out_dtype = LLQ_BF16;
-    cuda_launch launch = {};
-    launch.stream = m.stream;
-    launch.n_units = n_units;
-    launch.overlaps = 1;
+    cuda_launch launch = launch_on(m.stream, n_units, 1);
     return tiles != nullptr ? sm90_mixed_with(&launch, &p, tiles)
                             : sm90_mixed(&launch, &p, in_shares);
   });
@@ -315,24 +173,23 @@ static double time_dense(const bench_memory &m, int64_t n_rows, cublasLtHandle_t
 
 /* Is it worth timing these tiles for so many rows? */
 static bool is_sensible(const bench_shape &s, int64_t n_rows, const mixed_tiles &t, int n_units) {
-  if (t.n_rows > std::max<int64_t>(16, 2 * n_rows - 1) || t.n_rows * 16 < n_rows ||
-      (n_rows >= 1024 && (t.n_rows < 96 || t.n_splits > 2)))
+  if (t.n_rows > std::max<int64_t>(16, 2 * n_rows - 1) || t.n_rows * 4 < n_rows ||
+      (n_rows >= 1024 && (t.n_rows < 96 || t.n_splits != 1)))
     return false;
   int64_t outs = 64 * t.n_parts * t.n_warpgroups;
   int64_t n_tiles = (s.n_out + outs - 1) / outs * ((n_rows + t.n_rows - 1) / t.n_rows);
-  return t.n_splits == 1 || n_tiles * t.n_splits <= 2 * n_units * t.n_per_unit;
+  int64_t n_rounds = t.n_splits == 0 ? 1 : (n_tiles * t.n_splits - 1) / n_units;
+  return t.n_splits == 1 || n_rounds == 0;
 }
 
 static std::vector<timing> time_tiles(const bench_memory &m, int64_t n_rows, int n_units) {
   std::vector<timing> times;
-  for (mixed_tiles t : kernels)
-    for (t.n_sharers = 1; t.n_sharers <= 4; t.n_sharers *= 2)
-      for (t.n_splits = 1; t.n_splits * t.n_sharers <= 8; t.n_splits++) {
-        double us =
-            is_sensible(m.shape, n_rows, t, n_units) ? time_mixed(m, n_rows, n_units, &t, 0) : 1e9;
-        if (us < 1e9)
-          times.push_back({us, name_of(t)});
-      }
+  for (const mixed_tiles &t : all_tiles()) {
+    double us =
+        is_sensible(m.shape, n_rows, t, n_units) ? time_mixed(m, n_rows, n_units, &t, 0) : 1e9;
+    if (us < 1e9)
+      times.push_back({us, name_of(t)});
+  }
   std::sort(times.begin(), times.end(),
             [](const timing &a, const timing &b) { return a.us < b.us; });
   return times;
@@ -348,13 +205,14 @@ static void time_rows(const bench_memory &m, int64_t n_rows, cublasLtHandle_t ha
   double dense = time_dense(m, n_rows, handle);
   double best = times.empty() ? chosen : times[0].us;
   double size = static_cast<double>(s.n_in * s.n_out);
-  printf("%-7s %4lld: chosen %.2f us, %.0f GB/s, %.0f TFLOP/s; shares %.2f; cublas %.2f |", s.name,
-         static_cast<long long>(n_rows), chosen, size * (0.5 + 2.0 / 128) / chosen / 1e3,
+  printf("%-7s %4lld: chosen %.2f us, %.0f GB/s, %.0f TFLOP/s; shares %.2f; "
+         "cublas %.2f |",
+         s.name, static_cast<long long>(n_rows), chosen, size * (0.5 + 2.0 / 128) / chosen / 1e3,
          2e-6 * static_cast<double>(n_rows) * size / chosen, in_shares, dense);
   for (const char *which : {"=", "0123456789"}) {
     int n = 0;
     for (const timing &t : times)
-      if (strchr(which, t.name.back()) != nullptr && n++ < 4)
+      if (strchr(which, t.name.back()) != nullptr && n++ < 6)
         printf(" %s %.2f", t.name.c_str(), t.us);
     printf(" |");
   }
@@ -381,7 +239,8 @@ static void time_all(int n_units) {
     free_memory(m);
   }
   for (int r = 0; r < n_row_counts; r++)
-    printf("four at %4lld rows: best %.1f us, chosen %.1f, shares %.1f, cublas %.1f\n",
+    printf("four at %4lld rows: best %.1f us, chosen %.1f, shares %.1f, cublas "
+           "%.1f\n",
            static_cast<long long>(row_counts[r]), sums[r][0], sums[r][1], sums[r][3], sums[r][2]);
   cublasLtDestroy(handle);
 }
@@ -392,6 +251,7 @@ int main(int argc, char **argv) {
   check(cudaGetDeviceProperties(&properties, 0), "device");
   printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
   int failures = 0;
+  make_scratch();
   if (strcmp(what, "time") != 0)
     failures = test_all(properties.multiProcessorCount, strcmp(what, "small") == 0);
   if (strcmp(what, "test") != 0 && strcmp(what, "small") != 0)

@@ -278,7 +278,7 @@ int main(int argc, char **argv) {
   cudaDeviceProp properties;
   CHECK(cudaGetDeviceProperties(&properties, 0));
   CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  CHECK(cudaMalloc(&scratch, scratch_size));
+  make_scratch();
   n_units = properties.multiProcessorCount;
   for (const format &f : formats)
     if (strcmp(f.name, name) == 0 && n >= 1 && context >= 1) {

@@ -3,16 +3,31 @@
 
      bench/bench_cuda_stream test      correctness only
      bench/bench_cuda_stream quick     tiny shapes, for compute-sanitizer
-     bench/bench_cuda_stream [bench [FORMAT]]   times, with cold weights */
+     bench/bench_cuda_stream [bench [FORMAT]]   times, with cold weights
+     bench/bench_cuda_stream mixed     beside the kernels of many rows */
+#include "backends/cuda/common/quantize.h"
 #include "cuda_stream_test.cuh"
 
 namespace {
 
+/* The norm of a product whose sums have any order. */
+cudaError_t normalize_fast(const cuda_launch *launch, const cuda_product *product, void *out) {
+  cuda_rows rows = {};
+  rows.x = product->x;
+  rows.norm = product->norm;
+  rows.eps = product->eps;
+  rows.out = out;
+  rows.any_order = 1;
+  rows.n_rows = product->n_rows;
+  rows.n_cols = product->linear->n_in;
+  return common_rows(launch, &rows);
+}
+
 /* Layers of distinct weights, and the activations that go through them. */
 struct stack {
-  static constexpr int n_layers = 12;
+  static constexpr int n_layers = 12, n_rows_max = 256;
   std::vector<cuda_linear> linears[4];
-  bf16 *norm, *hidden, *wide, *inner;
+  bf16 *norm, *hidden, *wide, *inner, *normalized;
 
   explicit stack(const format &f) {
     for (int i = 0; i < 4; i++)
@@ -23,16 +38,32 @@ struct stack {
         linears[i].push_back(w);
       }
     norm = random_bf16(14336, 1, 0.5f);
-    hidden = random_bf16(64 * 4096, 0, 1);
-    wide = random_bf16(64 * 6144, 0, 1);
-    inner = random_bf16(64 * 14336, 0, 1);
+    hidden = random_bf16(n_rows_max * 4096, 0, 1);
+    wide = random_bf16(n_rows_max * 6144, 0, 1);
+    inner = random_bf16(n_rows_max * 14336, 0, 1);
+    normalized = random_bf16(n_rows_max * 4096, 0, 1);
   }
 
   ~stack() {
     for (auto &of_shape : linears)
       for (cuda_linear &w : of_shape)
         release(w);
-    cudaFree(norm), cudaFree(hidden), cudaFree(wide), cudaFree(inner);
+    cudaFree(norm), cudaFree(hidden), cudaFree(wide), cudaFree(inner), cudaFree(normalized);
+  }
+
+  /* The kernels of many rows, which take x normalized. */
+  launcher mixed(int in_shares) const {
+    return [=](const cuda_launch *launch, const cuda_product *product) {
+      cuda_product inner = *product;
+      cudaError_t error = cudaSuccess;
+      if (product->norm != nullptr) {
+        error = in_shares ? sm90_stream_norm(launch, product, normalized)
+                          : normalize_fast(launch, product, normalized);
+        inner.x = normalized;
+        inner.norm = nullptr;
+      }
+      return error == cudaSuccess ? sm90_mixed(launch, &inner, in_shares) : error;
+    };
   }
 
   cuda_product product(int which, int j, int64_t n_rows) const {
@@ -89,6 +120,25 @@ void time_formats(double bandwidth, const char *only) {
   }
 }
 
+void time_mixed(double bandwidth) {
+  stack stack(formats[0]);
+  double floor = 0;
+  for (int i = 0; i < 4; i++)
+    floor += stack.floor_us(i, bandwidth);
+  printf("%s, floor %.2f us\n", formats[0].name, floor);
+  for (int n : {8, 16, 17, 24, 32, 48, 64, 96, 128, 192, 256}) {
+    printf("  rows %3d  chain: stream %6.2f, mixed %6.2f, in shares %6.2f", n,
+           stack.chain(sm90_stream, n, 1), stack.chain(stack.mixed(0), n, 1),
+           stack.chain(stack.mixed(1), n, 1));
+    for (const launcher &l : {launcher(sm90_stream), stack.mixed(0), stack.mixed(1)}) {
+      printf("; alone");
+      for (int i = 0; i < 4; i++)
+        printf(" %.2f", stack.alone(l, i, n, 1));
+    }
+    printf("\n");
+  }
+}
+
 void time_output_matrix(double bandwidth) {
   shape s = {"lm_head", 128256, 4096, 1, 0, 0, 1};
   std::vector<cuda_linear> w;
@@ -125,11 +175,13 @@ int main(int argc, char **argv) {
   cudaDeviceProp properties;
   CHECK(cudaGetDeviceProperties(&properties, 0));
   CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  CHECK(cudaMalloc(&scratch, scratch_size));
+  make_scratch();
   n_units = properties.multiProcessorCount;
   sm = 10 * properties.major + properties.minor;
   printf("%s, %d multiprocessors\n", properties.name, n_units);
-  if (strcmp(what, "bench") == 0)
+  if (strcmp(what, "mixed") == 0)
+    time_mixed(measure_bandwidth());
+  else if (strcmp(what, "bench") == 0)
     time_all(argc > 2 ? argv[2] : nullptr);
   else
     test(strcmp(what, "quick") == 0);

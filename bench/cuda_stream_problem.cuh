@@ -159,10 +159,17 @@ void release_both(cuda_linear &plain, cuda_linear &w) {
 typedef std::function<cudaError_t(const cuda_launch *, const cuda_product *)> launcher;
 
 void *scratch;
-constexpr size_t scratch_size = 4 << 20;
+unsigned *counters;
+constexpr size_t scratch_size = 64 << 20;
+
+void make_scratch() {
+  CHECK(cudaMalloc(&scratch, scratch_size));
+  CHECK(cudaMalloc(&counters, CUDA_N_COUNTERS * sizeof *counters));
+  CHECK(cudaMemset(counters, 0, CUDA_N_COUNTERS * sizeof *counters));
+}
 
 void run(const launcher &launcher, const cuda_product &product, int overlaps) {
-  cuda_launch launch = {stream, n_units, overlaps, scratch, scratch_size};
+  cuda_launch launch = {stream, n_units, overlaps, scratch, scratch_size, counters};
   CHECK(launcher(&launch, &product));
 }
 

@@ -91,14 +91,14 @@ bool same_rows(const std::vector<char> &part, const std::vector<char> &all, cons
   return memcmp(part.data(), all.data() + first * p.out_width * p.out_size, part.size()) == 0;
 }
 
-/* The kernels for many rows of int4 that sum in shares give the same bits. */
+/* The kernels for many rows of int4 that sum in shares give the same bits, run twice. */
 void test_mixed(const format &f, const shape &s, const problem &p, const std::vector<char> &all) {
-  static const mixed_tiles kernels[] = {{64, 1, 2, 2, 1, 1, 1},
-                                        {64, 1, 2, 1, 1, 1, 1},
-                                        {128, 1, 2, 1, 1, 1, 1},
-                                        {192, 1, 2, 1, 1, 1, 1}};
-  for (mixed_tiles t : kernels)
-    for (t.n_splits = 1; t.n_splits <= 8; t.n_splits *= 2) {
+  static const mixed_tiles kernels[] = {
+      {64, 1, 2, 1, 1, 1},  {64, 1, 2, 1, 1, 0},  {64, 1, 2, 1, 1, 4},  {64, 1, 2, 1, 1, 8},
+      {64, 2, 2, 1, 1, 1},  {64, 2, 2, 1, 1, 0},  {128, 1, 2, 1, 1, 1}, {128, 1, 2, 1, 1, 0},
+      {128, 1, 2, 1, 1, 4}, {192, 1, 2, 1, 1, 1}, {192, 1, 2, 1, 1, 0}};
+  for (const mixed_tiles &t : kernels)
+    for (int overlaps : {0, 1}) {
       bool runs = true;
       std::vector<char> out = p.run_rows(
           [&](const cuda_launch *launch, const cuda_product *product) {
@@ -106,7 +106,7 @@ void test_mixed(const format &f, const shape &s, const problem &p, const std::ve
             runs = error != cudaErrorInvalidConfiguration;
             return runs ? error : (cudaGetLastError(), cudaSuccess);
           },
-          0, p.product.n_rows, 1);
+          0, p.product.n_rows, overlaps);
       if (runs)
         expect(out == all, "mixed", f.name, s, p.product.n_rows);
     }

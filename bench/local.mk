@@ -55,9 +55,10 @@ nodist_EXTRA_bench_bench_cuda_stream_SOURCES = force-cxx-link.cc
 bench_bench_cuda_stream_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
-	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/fixed.lo \
-	lib/backends/cuda/sm80/stream.lo lib/backends/cuda/sm90/fixed.lo \
-	lib/backends/cuda/sm90/mixed.lo lib/backends/cuda/sm90/stream.lo \
+	lib/backends/cuda/common/quantize.lo lib/backends/cuda/common/repack.lo \
+	lib/backends/cuda/sm80/fixed.lo lib/backends/cuda/sm80/stream.lo \
+	lib/backends/cuda/sm90/fixed.lo lib/backends/cuda/sm90/mixed.lo \
+	lib/backends/cuda/sm90/stream.lo \
 	-lcudart_static -lrt -lpthread -ldl
 endif
 
@@ -107,7 +108,7 @@ bench/bench_cuda_sm80.lo bench/bench_cuda_library.lo: AM_CPPFLAGS += -I$(top_src
 endif
 
 # Int4 products of many rows, checked and timed: bench/bench_cuda_mixed [test|time]
-EXTRA_DIST += bench/bench_cuda_mixed.cu bench/mixed_reference.cuh
+EXTRA_DIST += bench/bench_cuda_mixed.cu bench/mixed_reference.cuh bench/mixed_test.cuh
 if HAVE_CUDA
 EXTRA_PROGRAMS += bench/bench_cuda_mixed
 bench_bench_cuda_mixed_SOURCES =

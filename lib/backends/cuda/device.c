@@ -73,6 +73,7 @@ static void close_device(void *self) {
   if (device->stream != NULL)
     cudaStreamDestroy(device->stream);
   cudaFree(device->batch_memory);
+  cudaFree(device->counters);
   cudaFree(device->scratch.memory);
   cudaFree(device->inputs.memory);
   cudaFree(device->ordered.memory);
@@ -90,6 +91,9 @@ static int start(struct cuda_device *device, const llq_device_info *info, const 
     return status;
   CUDA_TRY(device, cudaSetDevice(device->index));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
+  size_t size = CUDA_N_COUNTERS * sizeof *device->counters;
+  CUDA_TRY(device, cudaMalloc((void **)&device->counters, size));
+  CUDA_TRY(device, cudaMemsetAsync(device->counters, 0, size, device->stream));
   return cuda_library_open(&device->library, device, 0);
 }
 

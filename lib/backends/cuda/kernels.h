@@ -63,7 +63,11 @@ struct cuda_launch {
                     it (sm_90): see common/launch.cuh */
   void *scratch; /* device memory for the length of the call */
   size_t scratch_size;
+  unsigned *counters; /* CUDA_N_COUNTERS of zeros, which each kernel restores; NULL:
+                         none */
 };
+
+#define CUDA_N_COUNTERS 4096
 
 /* A linear with what surrounds it in a decoder layer; bf16 activations.
    Rounded to bf16 wherever the unfused operations round. */

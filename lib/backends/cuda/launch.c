@@ -35,7 +35,8 @@ int cuda_launch_on(struct cuda_device *device, size_t scratch_size, struct cuda_
                                  .n_units = device->n_units,
                                  .overlaps = device->sm >= 90,
                                  .scratch = scratch,
-                                 .scratch_size = device->scratch.size};
+                                 .scratch_size = device->scratch.size,
+                                 .counters = device->counters};
   return status;
 }
 

@@ -158,8 +158,10 @@ static int run_mixed(struct cuda_device *device, const struct cuda_product *prod
   if (status < 0)
     return status;
   const struct cuda_product inner = without_norm(product, x);
-  status =
-      cuda_launch_on(device, is_sm90 ? 0 : sm80_mixed_scratch(&inner, device->n_units), &launch);
+  status = cuda_launch_on(device,
+                          is_sm90 ? sm90_mixed_scratch(&inner, device->n_units, !is_fast)
+                                  : sm80_mixed_scratch(&inner, device->n_units),
+                          &launch);
   if (status < 0)
     return status;
   CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner, !is_fast) : sm80_mixed(&launch, &inner));

@@ -3,12 +3,19 @@
 #include "backends/cuda/sm90/mixed.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "backends/cuda/sm90/mixed_kernel.cuh"
 
 static int divide_up(int64_t a, int64_t b) {
   return static_cast<int>((a + b - 1) / b);
 }
+
+/* How tiles are divided among blocks; slots of a block, for sums of pieces. */
+struct mixed_grid {
+  int n_out_tiles, n_row_tiles, n_whole, n_rest, n_blocks, n_slots;
+  size_t slot_bytes;
+};
 
 /* Boxes take half of a block's outputs. */
 static cudaError_t describe_weights(mixed_work *work, const cuda_linear &linear, int tile_outs) {
@@ -33,12 +40,45 @@ static cudaError_t describe_weights(mixed_work *work, const cuda_linear &linear,
   return error;
 }
 
-/* Fills in what the kernel is given. */
+/* What a tile's inputs are cut in. */
+template <typename shape> int units_of(const cuda_linear &linear) {
+  return shape::in_shares ? mixed_shares : static_cast<int>(linear.n_in / step_inputs);
+}
+
+/* The tiles of a product, and the blocks that do them. */
 template <typename shape>
-static cudaError_t describe(mixed_work *work, const cuda_product *product,
-                            const mixed_tiles &tiles) {
+static mixed_grid grid_of(const cuda_product *product, const mixed_tiles &tiles, int n_units) {
   const cuda_linear &linear = *product->linear;
   int tile_outs = product->swiglu ? shape::n_outs / 2 : shape::n_outs;
+  int64_t n_out = product->swiglu ? linear.n_out / 2 : linear.n_out;
+  mixed_grid grid = {};
+  grid.n_out_tiles = divide_up(n_out, tile_outs);
+  grid.n_row_tiles = divide_up(product->n_rows, shape::n_rows);
+  int n_tiles = grid.n_out_tiles * grid.n_row_tiles, n_most = units_of<shape>(linear);
+  if (tiles.n_splits == 1) {
+    grid.n_whole = n_tiles;
+    grid.n_blocks = std::min(n_tiles, n_units);
+  } else if (tiles.n_splits > 1) {
+    grid.n_blocks = n_tiles * tiles.n_splits;
+    n_most = divide_up(n_most, tiles.n_splits);
+  } else {
+    grid.n_blocks = std::min(n_tiles * n_most, n_units);
+    grid.n_whole = n_tiles / grid.n_blocks * grid.n_blocks;
+    n_most = divide_up((n_tiles - grid.n_whole) * n_most, grid.n_blocks);
+  }
+  grid.n_rest = n_tiles - grid.n_whole;
+  if (grid.n_rest > 0)
+    grid.n_slots = 1 + (shape::in_shares ? std::min(n_most, mixed_shares - 1) : 1);
+  grid.slot_bytes = static_cast<size_t>(shape::n_outs) * shape::n_rows * 4;
+  return grid;
+}
+
+/* Fills in what the kernel is given. */
+template <typename shape>
+static cudaError_t describe(mixed_work *work, const cuda_launch *launch,
+                            const cuda_product *product, const mixed_tiles &tiles,
+                            const mixed_grid &grid) {
+  const cuda_linear &linear = *product->linear;
   work->residual = static_cast<const __nv_bfloat16 *>(product->residual);
   work->out = product->out;
   work->out_is_f32 = product->out_dtype == LLQ_F32;
@@ -49,77 +89,88 @@ static cudaError_t describe(mixed_work *work, const cuda_product *product,
   work->n_steps = static_cast<int>(linear.n_in / step_inputs);
   work->steps_per_group =
       linear.group_size > 0 ? static_cast<int>(linear.group_size / step_inputs) : work->n_steps;
-  work->n_sharers = tiles.n_sharers;
+  work->n_out_tiles = grid.n_out_tiles;
+  work->n_row_tiles = grid.n_row_tiles;
+  work->n_units = units_of<shape>(linear);
+  work->n_whole = grid.n_whole;
+  work->n_rest = grid.n_rest;
   work->n_splits = tiles.n_splits;
-  work->n_shares = shape::in_shares ? mixed_shares : tiles.n_splits;
-  work->n_out_tiles =
-      divide_up(divide_up(work->n_out, tile_outs), tiles.n_sharers) * tiles.n_sharers;
-  work->n_row_tiles = divide_up(work->n_rows, shape::n_rows);
+  work->n_slots = grid.n_slots;
+  work->partial = static_cast<float4 *>(launch->scratch);
+  work->n_done = launch->counters;
   tma_matrix x = {
-      product->x,  CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,           product->n_rows,
-      linear.n_in, shape::n_rows / tiles.n_sharers,  step_inputs, CU_TENSOR_MAP_SWIZZLE_128B};
+      product->x,  CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, product->n_rows, linear.n_in, shape::n_rows,
+      step_inputs, CU_TENSOR_MAP_SWIZZLE_128B};
   cudaError_t error = tma_describe(&work->x, x);
   return error == cudaSuccess ? describe_weights(work, linear, shape::n_outs) : error;
+}
+
+/* Every share has a step, a tile a counter, and units are counted in 32 bits. */
+static bool can_divide(const cuda_launch *launch, const cuda_product *product,
+                       const mixed_grid &grid) {
+  int64_t n_tiles = static_cast<int64_t>(grid.n_out_tiles) * grid.n_row_tiles;
+  int64_t n_steps = product->linear->n_in / step_inputs;
+  return n_steps >= mixed_shares && launch->counters != nullptr && n_tiles <= CUDA_N_COUNTERS &&
+         n_tiles * n_steps * std::max(grid.n_blocks, 8) < INT32_MAX &&
+         grid.n_blocks * grid.n_slots * grid.slot_bytes <= launch->scratch_size;
 }
 
 template <typename shape>
 static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *product,
                                 const mixed_tiles &tiles) {
   mixed_work work = {};
-  int n_sums = shape::in_shares ? mixed_shares / tiles.n_splits : 1; /* of a split */
-  int n_shares = shape::in_shares ? mixed_shares : tiles.n_splits;
-  if ((tiles.n_splits > 1 && n_sums > std::min(2, shape::most_sums)) ||
-      n_shares % tiles.n_splits != 0 || shape::n_rows / tiles.n_sharers % 8 != 0)
+  mixed_grid grid = grid_of<shape>(product, tiles, launch->n_units);
+  if (grid.n_rest > 0 &&
+      (tiles.n_splits > units_of<shape>(*product->linear) || !can_divide(launch, product, grid)))
     return cudaErrorInvalidConfiguration;
-  /* A split waits for each of its shares' first step. */
-  if (tiles.n_splits > 1 && n_shares > product->linear->n_in / step_inputs)
-    return cudaErrorInvalidConfiguration;
-  cudaError_t error = describe<shape>(&work, product, tiles);
+  cudaError_t error = describe<shape>(&work, launch, product, tiles, grid);
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(multiply_mixed<shape>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  shape::shared_bytes);
-  if (error == cudaSuccess)
-    error = divide_alike(launch, multiply_mixed<shape>);
   if (error != cudaSuccess)
     return error;
-  int size = tiles.n_sharers * tiles.n_splits;
-  int n_items = work.n_out_tiles / tiles.n_sharers * work.n_row_tiles;
-  int n_clusters = launch->n_units * shape::n_per_unit / size;
-  cudaLaunchAttribute attributes[2] = {};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim = {static_cast<unsigned>(size), 1, 1};
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = static_cast<unsigned>((n_items < n_clusters ? n_items : n_clusters) * size);
-  config.blockDim = shape::n_threads;
-  config.dynamicSmemBytes = shape::shared_bytes;
-  config.stream = launch->stream;
-  config.attrs = attributes;
-  config.numAttrs = launch->overlaps ? 2 : 1;
-  return cudaLaunchKernelEx(&config, multiply_mixed<shape>, work);
+  return launch_kernel(launch, multiply_mixed<shape>, static_cast<unsigned>(grid.n_blocks),
+                       shape::n_threads, shape::shared_bytes, work);
+}
+
+typedef cudaError_t mixed_launcher(const cuda_launch *, const cuda_product *, const mixed_tiles &);
+typedef mixed_grid mixed_gridder(const cuda_product *, const mixed_tiles &, int n_units);
+
+struct mixed_kernel {
+  int n_rows, n_parts, n_warpgroups, n_per_unit, in_shares;
+  mixed_launcher *launch;
+  mixed_gridder *grid;
+};
+
+static const mixed_kernel *kernel_of(const mixed_tiles &tiles) {
+  static const mixed_kernel kernels[] = {
+#define KERNEL(rows, parts, groups, per_unit, shares)                                              \
+  {rows,                                                                                           \
+   parts,                                                                                          \
+   groups,                                                                                         \
+   per_unit,                                                                                       \
+   shares,                                                                                         \
+   launch_mixed<mixed_shape<rows, parts, groups, per_unit, shares>>,                               \
+   grid_of<mixed_shape<rows, parts, groups, per_unit, shares>>}
+      KERNEL(16, 2, 2, 2, 0),  KERNEL(32, 1, 2, 2, 0),  KERNEL(32, 2, 2, 2, 0),
+      KERNEL(64, 1, 2, 2, 0),  KERNEL(64, 2, 2, 1, 0),  KERNEL(128, 1, 2, 1, 0),
+      KERNEL(128, 2, 2, 1, 0), KERNEL(256, 1, 2, 1, 0), KERNEL(64, 1, 2, 1, 1),
+      KERNEL(64, 2, 2, 1, 1),  KERNEL(128, 1, 2, 1, 1), KERNEL(192, 1, 2, 1, 1),
+#undef KERNEL
+  };
+  for (const auto &kernel : kernels)
+    if (kernel.n_rows == tiles.n_rows && kernel.n_parts == tiles.n_parts &&
+        kernel.n_warpgroups == tiles.n_warpgroups && kernel.n_per_unit == tiles.n_per_unit &&
+        kernel.in_shares == tiles.in_shares)
+      return &kernel;
+  return nullptr;
 }
 
 cudaError_t sm90_mixed_with(const cuda_launch *launch, const cuda_product *product,
                             const mixed_tiles *tiles) {
-  static const struct {
-    int n_rows, n_parts, n_warpgroups, n_per_unit, in_shares;
-    cudaError_t (*launch)(const cuda_launch *, const cuda_product *, const mixed_tiles &);
-  } kernels[] = {
-#define KERNEL(rows, parts, groups, per_unit, shares)                                              \
-  {rows, parts, groups, per_unit, shares,                                                          \
-   launch_mixed<mixed_shape<rows, parts, groups, per_unit, shares>>}
-      KERNEL(16, 2, 2, 2, 0),  KERNEL(32, 2, 2, 2, 0),  KERNEL(64, 2, 2, 1, 0),
-      KERNEL(128, 2, 2, 1, 0), KERNEL(256, 1, 2, 1, 0), KERNEL(64, 1, 2, 2, 1),
-      KERNEL(64, 1, 2, 1, 1),  KERNEL(128, 1, 2, 1, 1), KERNEL(192, 1, 2, 1, 1),
-#undef KERNEL
-  };
-  for (const auto &kernel : kernels)
-    if (kernel.n_rows == tiles->n_rows && kernel.n_parts == tiles->n_parts &&
-        kernel.n_warpgroups == tiles->n_warpgroups && kernel.n_per_unit == tiles->n_per_unit &&
-        kernel.in_shares == tiles->in_shares)
-      return kernel.launch(launch, product, *tiles);
-  return cudaErrorInvalidConfiguration;
+  const mixed_kernel *kernel = kernel_of(*tiles);
+  return kernel != nullptr ? kernel->launch(launch, product, *tiles)
+                           : cudaErrorInvalidConfiguration;
 }
 
 static int aligned(const void *p) {
@@ -137,54 +188,66 @@ int sm90_mixed_takes(const cuda_product *product) {
          aligned(linear.zero);
 }
 
-/* Tiles of enough rows for all, up to 256. Inputs are split where there are fewer
-   tiles than units: of two blocks a unit all take part; of one, clusters find only
-   about three quarters of the units in reach of each other. */
-static mixed_tiles choose_fast(const cuda_product *product, int n_units) {
-  int64_t n = product->n_rows;
-  mixed_tiles tiles = n <= 16    ? mixed_tiles{16, 2, 2, 2, 1, 1, 0}
-                      : n <= 32  ? mixed_tiles{32, 2, 2, 2, 1, 1, 0}
-                      : n <= 64  ? mixed_tiles{64, 2, 2, 1, 1, 1, 0}
-                      : n <= 128 ? mixed_tiles{128, 2, 2, 1, 1, 1, 0}
-                                 : mixed_tiles{256, 1, 2, 1, 1, 1, 0};
-  int tile_outs = 64 * tiles.n_parts * tiles.n_warpgroups;
-  int n_tiles = divide_up(product->linear->n_out, tile_outs) * divide_up(n, tiles.n_rows);
-  int n_blocks = tiles.n_per_unit > 1 ? n_units * tiles.n_per_unit : n_units * 3 / 4;
-  int64_t n_splits = std::min<int64_t>(n_blocks / n_tiles, product->linear->n_in / step_inputs);
-  tiles.n_splits = static_cast<int>(std::clamp<int64_t>(n_splits, 1, 8));
-  return tiles;
-}
+/* What a step of a block takes, and storing a tile: microseconds on an H100, of
+   which only the ratios matter. */
+struct mixed_cost {
+  int n_rows, n_parts, n_per_unit, in_shares;
+  double step, store;
+};
 
-/* Few rows are split, and more of long ones. Otherwise by what a step of a block
-   costs: making 128 outputs' weights takes as long as the products of some 215
-   rows. */
-static mixed_tiles choose_in_shares(const cuda_product *product, int n_units) {
-  int64_t n = product->n_rows, n_steps = product->linear->n_in / step_inputs, least = 0;
-  int n_outs_tiles = divide_up(product->linear->n_out, 128);
-  mixed_tiles best = {64, 1, 2, 2, 1, 1, 1};
-  int n_tiles = n_outs_tiles * divide_up(n, best.n_rows);
-  if (n_steps >= mixed_shares && (n <= 64 || (n <= 128 && n_steps > 96)))
-    for (int n_splits : {8, 4})
-      if (n_tiles * n_splits <= 2 * n_units) {
-        best.n_splits = n_splits;
-        return best;
-      }
-  for (int n_rows : {64, 128, 192}) {
-    int64_t n_rounds = divide_up(n_outs_tiles * divide_up(n, n_rows), n_units);
-    int64_t cost = n_rounds * (n_rows + 215);
-    if (least == 0 || cost < least) {
-      least = cost;
-      best = {n_rows, 1, 2, 1, 1, 1, 1};
-    }
+static double time_of(const mixed_cost &cost, int n_splits, int64_t n_tiles, int64_t n_steps,
+                      int n_units) {
+  double rounds = divide_up(n_tiles * std::max(n_splits, 1), n_units);
+  double steps = rounds * divide_up(n_steps, std::max(n_splits, 1)), n_pieces = n_splits;
+  if (n_splits == 0) {
+    double n_parts = cost.in_shares ? mixed_shares : static_cast<double>(n_steps);
+    steps = std::ceil(n_tiles * n_parts / n_units) * (n_steps / n_parts);
+    n_pieces = cost.in_shares ? mixed_shares : n_steps / steps + 1;
   }
-  return best;
+  double time = steps * cost.step + rounds * cost.store;
+  if (n_splits == 0) /* blocks begin twice */
+    time += 1.5;
+  if (n_splits != 1) /* the block that comes last adds up what the others leave */
+    time += 2.5 + n_pieces * cost.n_rows * cost.n_parts * 4.4e-3;
+  return time;
 }
 
 mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_shares) {
-  return in_shares ? choose_in_shares(product, n_units) : choose_fast(product, n_units);
+  static const mixed_cost costs[] = {
+      {16, 2, 2, 0, 0.42, 0.5}, {32, 1, 2, 0, 0.27, 0.4},  {32, 2, 2, 0, 0.45, 0.6},
+      {64, 1, 2, 0, 0.34, 0.7}, {64, 2, 1, 0, 0.53, 1.6},  {128, 1, 1, 0, 0.44, 1.4},
+      {128, 2, 1, 0, 0.66, 3},  {256, 1, 1, 0, 0.64, 3.6}, {64, 1, 1, 1, 0.36, 0.7},
+      {64, 2, 1, 1, 0.57, 1.6}, {128, 1, 1, 1, 0.45, 1.4}, {192, 1, 1, 1, 0.55, 2}};
+  const int64_t n_steps = product->linear->n_in / step_inputs, n_rows = product->n_rows;
+  const bool can_split = n_rows <= 512 && n_steps >= mixed_shares;
+  mixed_tiles best = {};
+  double least = -1;
+  for (const mixed_cost &cost : costs)
+    for (int n_splits = 0; n_splits <= 8; n_splits++) {
+      int64_t n_tiles =
+          static_cast<int64_t>(divide_up(product->linear->n_out, 128 * cost.n_parts)) *
+          divide_up(n_rows, cost.n_rows);
+      if (cost.in_shares != in_shares || (n_splits != 1 && !can_split) ||
+          (n_splits > 1 && n_tiles * n_splits > n_units))
+        continue;
+      double time = time_of(cost, n_splits, n_tiles, n_steps, n_units);
+      if (least < 0 || time < least) {
+        least = time;
+        best = {cost.n_rows, cost.n_parts, 2, cost.n_per_unit, in_shares, n_splits};
+      }
+    }
+  return best;
+}
+
+size_t sm90_mixed_scratch(const cuda_product *product, int n_units, int in_shares) {
+  mixed_tiles tiles = sm90_mixed_choose(product, n_units, in_shares);
+  mixed_grid grid = kernel_of(tiles)->grid(product, tiles, n_units);
+  return grid.n_blocks * grid.n_slots * grid.slot_bytes;
 }
 
 cudaError_t sm90_mixed(const cuda_launch *launch, const cuda_product *product, int in_shares) {
   mixed_tiles tiles = sm90_mixed_choose(product, launch->n_units, in_shares);
-  return sm90_mixed_with(launch, product, &tiles);
+  cudaError_t error = sm90_mixed_with(launch, product, &tiles);
+  tiles.n_splits = 1;
+  return error == cudaErrorInvalidConfiguration ? sm90_mixed_with(launch, product, &tiles) : error;
 }

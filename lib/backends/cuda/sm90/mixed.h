@@ -11,17 +11,18 @@ extern "C" {
 #endif
 
 /* How a product is cut. A block computes 64 * n_warpgroups * n_parts outputs of
-   n_rows rows. A cluster has n_sharers * n_splits blocks, at most 8: sharers
-   have the same rows, of which each fetches a part for all; splits have the same
-   tile and sum their shares of the inputs. In shares, sums have one order, that of
-   common/stream.cuh; there are 1, 4 or 8 splits then. */
+   n_rows rows at a time: a tile. A tile's inputs are split, or blocks divide the
+   inputs of all tiles evenly; sums of parts of a tile meet in scratch memory, where
+   the block that comes last adds them up in order. In shares, sums have one order, that of
+   common/stream.cuh. */
 struct mixed_tiles {
   int n_rows;       /* 16, 32, 64, 128, 192 or 256 */
   int n_parts;      /* of 64 outputs a warpgroup */
   int n_warpgroups; /* that multiply; one warp more copies */
-  int n_per_unit;   /* blocks that fit a multiprocessor at a time */
-  int n_sharers, n_splits;
+  int n_per_unit;   /* blocks whose registers fit a multiprocessor; memory is for one,
+                       so that all multiprocessors have work */
   int in_shares;
+  int n_splits; /* of a tile; 0: even division */
 };
 
 /* 1 if the kernel can: tiled int4, symmetric or not; no norm; x, out and residual
@@ -31,6 +32,10 @@ int sm90_mixed_takes(const struct cuda_product *product);
    a row's last bit does too. */
 cudaError_t sm90_mixed(const struct cuda_launch *launch, const struct cuda_product *product,
                        int in_shares);
+
+/* Bytes of launch->scratch that sm90_mixed() can use; with less, or without
+   launch->counters, it is slower, and right. */
+size_t sm90_mixed_scratch(const struct cuda_product *product, int n_units, int in_shares);
 
 /* The tiles that sm90_mixed() would take, and the product with others; an error
    if there is no such kernel. */

@@ -36,13 +36,11 @@ template <int rows, int parts, int warpgroups, int per_unit, bool shares> struct
   static constexpr int chunks = warpgroups * chunks_bytes(64 * parts);
   static constexpr int exchange = parts == 1 ? exchange_bytes : 0;
   static constexpr int most_stages = 16;
-  static constexpr int fixed_bytes = chunks + exchange + 2 * 8 * most_stages;
-  static constexpr int room = (per_unit == 1 ? 227 : 113) * 1024;
+  static constexpr int fixed_bytes = chunks + exchange + 2 * 8 * most_stages + 16;
+  static constexpr int room = (per_unit == 1 ? 227 : 204) * 1024;
   static constexpr int fit = (room - fixed_bytes) / stage_bytes;
   static constexpr int n_stages = fit < most_stages ? fit : most_stages;
   static constexpr int shared_bytes = fixed_bytes + n_stages * stage_bytes;
-  static constexpr int sums_bytes = rows * sums_pitch(n_outs) * 4;
-  static constexpr int most_sums = n_stages * stage_bytes / sums_bytes;
 };
 
 /* Addresses in shared memory: stages of x at multiples of 1024 bytes first. */
@@ -67,7 +65,16 @@ template <typename shape> struct mixed_shared {
   __device__ __forceinline__ uint32_t empty(int stage) const {
     return full(shape::most_stages + stage);
   }
+  __device__ __forceinline__ uint32_t n_done() const {
+    return full(2 * shape::most_stages);
+  }
 };
+
+template <typename shape>
+__device__ __forceinline__ mixed_tile tile_of(const mixed_work &work, const mixed_piece &piece) {
+  int tile_outs = work.swiglu ? shape::n_outs / 2 : shape::n_outs;
+  return tile_at(work, piece.item, tile_outs, shape::n_rows);
+}
 
 /* A fetching warp's task. Weights and scales are constants, so they may come before
    the kernels that this one depends on have ended. */
@@ -75,22 +82,12 @@ enum mixed_role { fetches_x, fetches_weights, fetches_scales, n_roles };
 
 template <typename shape> struct mixed_producer {
   const mixed_work &work;
-  const mixed_place &place;
   mixed_shared<shape> shared;
   ring_place ring;
 
-  /* A sharer's part of the tile's rows, to all that have the same split. */
   __device__ __forceinline__ void fetch_x(mixed_tile tile, int step, uint32_t full) const {
-    uint32_t to = shared.x(ring.stage);
     barrier_expect(full, shape::x_bytes);
-    if (work.n_sharers == 1) {
-      tma_load(to, &work.x, step * step_inputs, tile.row, full);
-      return;
-    }
-    int n = shape::n_rows / work.n_sharers;
-    uint32_t ranks = ((1u << work.n_sharers) - 1) << place.first_rank;
-    tma_load_to(to + place.sharer * n * step_inputs * 2, &work.x, step * step_inputs,
-                tile.row + place.sharer * n, full, ranks);
+    tma_load(shared.x(ring.stage), &work.x, step * step_inputs, tile.row, full);
   }
 
   /* Parts come in two halves: with swiglu of gate and up. */
@@ -117,8 +114,9 @@ template <typename shape> struct mixed_producer {
       fetch_halves(&work.zero, tile, column, to + bytes, bytes, full);
   }
 
-  __device__ __forceinline__ void fetch(int role, mixed_tile tile) {
-    for (mixed_walk walk(work, place); walk.goes_on(); walk.advance()) {
+  __device__ __forceinline__ void fetch(int role, const mixed_piece &piece) {
+    mixed_tile tile = tile_of<shape>(work, piece);
+    for (mixed_walk<shape::in_shares> walk(work, piece); walk.goes_on(); walk.advance()) {
       uint32_t full = shared.full(ring.stage);
       barrier_wait(shared.empty(ring.stage), ring.phase ^ 1);
       if (role == fetches_x)
@@ -133,25 +131,20 @@ template <typename shape> struct mixed_producer {
 };
 
 template <typename shape> struct mixed_consumer {
+  static constexpr int n_parts = shape::n_parts;
   const mixed_work &work;
-  const mixed_place &place;
   mixed_shared<shape> shared;
   ring_place ring;
-  float d[shape::n_parts][shape::n_rows / 2];
-  float total[shape::n_parts][shape::in_shares ? shape::n_rows / 2 : 1]; /* of shares */
+  float d[n_parts][shape::n_rows / 2];
+  float total[n_parts][shape::in_shares ? shape::n_rows / 2 : 1]; /* of shares */
   int first_part, part_step; /* where this warpgroup's parts are in a stage */
-  int4_fragments weights[shape::n_parts], next[shape::n_parts];
-  uint32_t a[shape::n_parts][4];
+  int4_fragments weights[n_parts];
+  uint32_t a[4][n_parts][4]; /* of 16 inputs each */
 
-  /* Tells the producers of all sharers that this warp needs a stage no more. */
+  /* Tells the producers that this warp needs a stage no more. */
   __device__ __forceinline__ void release(int stage) const {
-    int lane = threadIdx.x % 32;
-    if (work.n_sharers == 1) {
-      if (lane == 0)
-        barrier_arrive(shared.empty(stage));
-    } else if (lane < work.n_sharers) {
-      barrier_arrive_at(shared.empty(stage), static_cast<uint32_t>(place.first_rank + lane));
-    }
+    if (threadIdx.x % 32 == 0)
+      barrier_arrive(shared.empty(stage));
   }
 
   /* A warpgroup's parts alternate gate and up with swiglu. */
@@ -163,81 +156,107 @@ template <typename shape> struct mixed_consumer {
   }
 
   /* Waits for the ring's stage and takes its int4 weights to registers. */
-  __device__ __forceinline__ void load(int4_fragments (&to)[shape::n_parts]) const {
+  __device__ __forceinline__ void load() {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     barrier_wait(shared.full(ring.stage), ring.phase);
 #pragma unroll
-    for (int part = 0; part < shape::n_parts; part++)
-      to[part].load(shared.weights(ring.stage), shape::n_all_parts, first_part + part * part_step,
-                    warp % 4, lane, work.has_zero);
+    for (int part = 0; part < n_parts; part++)
+      weights[part].load(shared.weights(ring.stage), shape::n_all_parts,
+                         first_part + part * part_step, warp % 4, lane, work.has_zero);
   }
 
-  __device__ __forceinline__ void make(const int4_fragments (&from)[shape::n_parts], int s) {
+  /* Weights of inputs 16 s to 16 s + 31 of the stage. */
+  __device__ __forceinline__ void make(int s) {
 #pragma unroll
-    for (int part = 0; part < shape::n_parts; part++) {
-      from[part].make(s, a[part]);
-      wgmma_keep(a[part]);
-    }
-  }
-
-  /* A group of products for each 16 inputs; while one is in flight the next one's
-     weights are made, at last those of the next stage. Without a branch: ptxas
-     gives operands of products in flight away at the end of a basic block. */
-  __device__ __forceinline__ void multiply_stage(uint64_t operand, bool first) {
+    for (int k = s; k < s + 2; k++)
 #pragma unroll
-    for (int s = 0; s < 4; s++) {
-      wgmma_fence();
-#pragma unroll
-      for (int part = 0; part < shape::n_parts; part++)
-        wgmma<shape::n_rows>::issue(d[part], a[part], operand + 2 * s, !first || s > 0);
-      wgmma_commit();
-      if (s < 3) {
-        wgmma_wait<1>();
-        make(weights, s + 1);
-      } else {
-        make(next, 0);
-        wgmma_wait<0>();
+      for (int part = 0; part < n_parts; part++) {
+        weights[part].make(k, a[k][part]);
+        wgmma_keep(a[k][part]);
       }
-    }
+  }
+
+  __device__ __forceinline__ void issue(uint64_t operand, int s, int accumulates) {
+    wgmma_fence();
+#pragma unroll
+    for (int k = s; k < s + 2; k++)
+#pragma unroll
+      for (int part = 0; part < n_parts; part++)
+        wgmma<shape::n_rows>::issue(d[part], a[k][part], operand + 2 * k, k > s || accumulates);
+    wgmma_commit();
+  }
+
+  /* Until now the products of these inputs were in flight. */
+  __device__ __forceinline__ void arrived(int s) const {
+#pragma unroll
+    for (int k = s; k < s + 2; k++)
+#pragma unroll
+      for (int part = 0; part < n_parts; part++)
+        wgmma_used(a[k][part]);
   }
 
   __device__ __forceinline__ void add_share() {
 #pragma unroll
-    for (int part = 0; part < shape::n_parts; part++)
+    for (int part = 0; part < n_parts; part++)
 #pragma unroll
       for (int i = 0; i < shape::n_rows / 2; i++)
         total[part][i] += d[part][i];
   }
 
-  /* Of two shares of a split the first goes to `total`, the second stays in d. */
-  __device__ __forceinline__ void multiply() {
-    if constexpr (shape::in_shares) {
+  __device__ __forceinline__ void clear(float (&sums)[n_parts][shape::n_rows / 2]) const {
 #pragma unroll
-      for (int part = 0; part < shape::n_parts; part++)
+    for (int part = 0; part < n_parts; part++)
 #pragma unroll
-        for (int i = 0; i < shape::n_rows / 2; i++)
-          total[part][i] = 0;
-    }
-    load(weights);
-    make(weights, 0);
-    bool begins_share = true;
-    for (mixed_walk walk(work, place); walk.goes_on();) {
+      for (int i = 0; i < shape::n_rows / 2; i++)
+        sums[part][i] = 0;
+  }
+
+  /* A share's sums are complete. Of part of a tile only those that begin it can be
+     added up already. */
+  __device__ __forceinline__ void end_share(const mixed_piece &piece, int share, int n_rows) {
+    wgmma_wait<0>();
+    if (piece.first == 0)
+      add_share();
+    else
+      leave_sums<shape>(slot_of<shape>(work, blockIdx.x, 1 + share - piece.first), d, n_rows);
+  }
+
+  /* A group of products for each 32 inputs; while one is in flight the next one's
+     weights are made, at last those of the next stage. */
+  __device__ __forceinline__ void multiply(const mixed_piece &piece, int n_rows) {
+    if constexpr (shape::in_shares)
+      clear(total);
+    mixed_walk<shape::in_shares> walk(work, piece);
+    load();
+    make(0);
+    int begins_share = 1, last_stage = -1;
+    while (walk.goes_on()) {
       int stage = ring.stage, share = walk.share;
       bool ends_share = walk.ends_share();
+      uint64_t operand = wgmma_operand(shared.x(stage));
       ring.advance(shape::n_stages);
       walk.advance();
+      issue(operand, 0, !begins_share);
+      wgmma_wait<1>();
+      arrived(2);
+      if (last_stage >= 0)
+        release(last_stage);
+      make(2);
+      issue(operand, 2, 1);
       if (walk.goes_on())
-        load(next);
-      multiply_stage(wgmma_operand(shared.x(stage)), begins_share);
-      release(stage);
-#pragma unroll
-      for (int part = 0; part < shape::n_parts; part++)
-        weights[part] = next[part];
+        load();
+      wgmma_wait<1>();
+      arrived(0);
+      make(0);
       begins_share = ends_share;
+      last_stage = stage;
       if constexpr (shape::in_shares)
-        if (ends_share && (work.n_splits == 1 || share == place.first_share))
-          add_share();
+        if (ends_share)
+          end_share(piece, share, n_rows);
     }
+    wgmma_wait<0>();
+    arrived(2);
+    release(last_stage);
   }
 
   template <int n>
@@ -263,78 +282,58 @@ template <typename shape> struct mixed_consumer {
     }
   }
 
-  __device__ __forceinline__ void store_all(mixed_tile tile, int &turn) {
+  __device__ __forceinline__ auto &sums() {
     if constexpr (shape::in_shares)
-      store(total, tile, turn);
+      return total;
     else
-      store(d, tile, turn);
+      return d;
   }
 
-  /* For the other splits, when no stage is in use any more. */
-  __device__ __forceinline__ void leave(char *memory) const {
-    constexpr int pitch = sums_pitch(shape::n_outs);
-    float *sums = reinterpret_cast<float *>(memory);
-    int warpgroup = static_cast<int>(threadIdx.x) / 128;
-    if constexpr (shape::in_shares) {
-      store_sums<shape::n_rows>(sums, pitch, total, warpgroup);
-      if (place.end_share - place.first_share == 1)
+  __device__ __forceinline__ void run(const mixed_piece &piece, int &turn) {
+    mixed_tile tile = tile_of<shape>(work, piece);
+    int n_rows = work.n_rows - tile.row;
+    multiply(piece, n_rows);
+    if (piece.end - piece.first < work.n_units) {
+      if (!shape::in_shares || piece.first == 0)
+        leave_sums<shape>(slot_of<shape>(work, blockIdx.x, piece.first > 0), sums(), n_rows);
+      if (!is_last<shape>(work, piece, shared.n_done()))
         return;
-      sums += shape::sums_bytes / 4;
+      gather_sums<shape>(work, piece, sums(), n_rows);
     }
-    store_sums<shape::n_rows>(sums, pitch, d, warpgroup);
+    store(sums(), tile, turn);
   }
 };
 
-/* All threads of a cluster, its producers too: sums meet in shared memory. */
 template <typename shape>
-__device__ __forceinline__ void store_splits(const mixed_work &work, const mixed_place &place,
-                                             mixed_tile tile, uint32_t sums) {
-  cluster_sync();
-  if (threadIdx.x < shape::n_consumers)
-    finish_splits<shape>(work, place, tile, sums);
-  copies_follow();
-  __syncwarp();
-  cluster_sync();
-}
-
-template <typename shape>
-__device__ __forceinline__ void produce(const mixed_work &work, const mixed_place &place,
-                                        mixed_shared<shape> shared, int n_items) {
-  constexpr int outs = shape::n_outs;
-  int tile_outs = work.swiglu ? outs / 2 : outs;
-  mixed_producer<shape> producer = {work, place, shared, {}};
+__device__ __forceinline__ void produce(const mixed_work &work, mixed_shared<shape> shared) {
+  mixed_producer<shape> producer = {work, shared, {}};
   int role = (static_cast<int>(threadIdx.x) - shape::n_consumers) / 32;
-  bool fetches = role < n_roles && threadIdx.x % 32 == 0;
-  if (fetches && role == fetches_x)
+  if (role == n_roles && threadIdx.x % 32 == 0) {
+    tma_prefetch(&work.x);
+    tma_prefetch(&work.weight);
+    tma_prefetch(&work.scale);
+  }
+  if (role >= n_roles || threadIdx.x % 32 != 0)
+    return;
+  if (role == fetches_x)
     dependency_wait();
-  for (int item = place.cluster; item < n_items; item += place.n_clusters) {
-    if (fetches)
-      producer.fetch(role, tile_at(work, item, place.sharer, tile_outs, shape::n_rows));
-    __syncwarp();
-    if (work.n_splits > 1)
-      store_splits<shape>(work, place, {}, shared.base);
+  for (mixed_turns turns(work); turns.goes_on(work);) {
+    mixed_piece piece = turns.piece(work);
+    producer.fetch(role, piece);
+    turns.advance(work, piece);
   }
 }
 
 template <typename shape>
-__device__ __forceinline__ void consume(const mixed_work &work, const mixed_place &place,
-                                        mixed_shared<shape> shared, int n_items, char *memory) {
-  constexpr int outs = shape::n_outs;
-  int tile_outs = work.swiglu ? outs / 2 : outs;
+__device__ __forceinline__ void consume(const mixed_work &work, mixed_shared<shape> shared) {
   int turn = 0;
-  mixed_consumer<shape> consumer = {work, place, shared, {}, {}, {}, 0, 0, {}, {}, {}};
+  mixed_consumer<shape> consumer = {work, shared, {}, {}, {}, 0, 0, {}, {}};
   consumer.begin();
   dependency_wait();
-  for (int item = place.cluster; item < n_items; item += place.n_clusters) {
-    mixed_tile tile = tile_at(work, item, place.sharer, tile_outs, shape::n_rows);
-    consumer.multiply();
-    if (work.n_splits == 1) {
-      consumer.store_all(tile, turn);
-    } else {
-      asm volatile("bar.sync 15, %0;" ::"n"(shape::n_consumers) : "memory");
-      consumer.leave(memory);
-      store_splits<shape>(work, place, tile, shared.base);
-    }
+  for (mixed_turns turns(work); turns.goes_on(work);) {
+    mixed_piece piece = turns.piece(work);
+    consumer.run(piece, turn);
+    turns.advance(work, piece);
   }
 }
 
@@ -343,28 +342,21 @@ __global__ void __launch_bounds__(shape::n_threads, shape::n_per_unit)
     multiply_mixed(const __grid_constant__ mixed_work work) {
   extern __shared__ __align__(1024) char memory[];
   mixed_shared<shape> shared = {shared_address(memory)};
-  mixed_place place = place_of_block(work);
   if (threadIdx.x == 0) {
     for (int i = 0; i < shape::n_stages; i++) {
       barrier_init(shared.full(i), n_roles);
-      barrier_init(shared.empty(i), shape::n_consumers / 32 * work.n_sharers);
+      barrier_init(shared.empty(i), shape::n_consumers / 32);
     }
     barrier_init_fence();
   }
-  cluster_sync();
+  __syncthreads();
   dependency_release();
-  int n_items = work.n_out_tiles / work.n_sharers * work.n_row_tiles;
   if (threadIdx.x >= shape::n_consumers) {
     registers_give<shape::producer_registers>();
-    produce<shape>(work, place, shared, n_items);
+    produce<shape>(work, shared);
   } else {
     registers_take<shape::consumer_registers>();
-    consume<shape>(work, place, shared, n_items, memory);
-  }
-  /* Others may still arrive at this block's barriers. */
-  if (work.n_sharers > 1) {
-    __syncwarp();
-    cluster_sync();
+    consume<shape>(work, shared);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <cuda_bf16.h>
 
+#include "backends/cuda/sm90/int4.cuh"
 #include "backends/cuda/sm90/mixed_work.cuh"
 
 constexpr int chunk_rows = 16;
@@ -27,8 +28,7 @@ __device__ __forceinline__ float rounded(float x) {
    or faster. */
 template <bool exactly> __device__ __forceinline__ float swiglu(float gate, float up) {
   gate = rounded(gate);
-  float silu =
-      exactly ? gate / (1.0f + expf(-gate)) : __fdividef(gate, 1.0f + __expf(-gate));
+  float silu = exactly ? gate / (1.0f + expf(-gate)) : __fdividef(gate, 1.0f + __expf(-gate));
   return silu * rounded(up);
 }
 
@@ -180,77 +180,126 @@ __device__ __forceinline__ void store_f32(const mixed_work &work,
   }
 }
 
-/* Splits: a block's sums of its share of the inputs, in shared memory as
-   [row][output]. A pitch of 4 modulo 16 floats keeps the banks apart. */
-constexpr __host__ __device__ int sums_pitch(int n_outs) {
-  return n_outs + 4;
-}
-
-template <int n_rows, int n_parts>
-__device__ __forceinline__ void store_sums(float *sums, int pitch,
-                                           const float (&d)[n_parts][n_rows / 2], int warpgroup) {
-  int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-#pragma unroll
-  for (int part = 0; part < n_parts; part++) {
-    float *corner =
-        sums + lane % 4 * 2 * pitch + (warpgroup * n_parts + part) * 64 + warp * 16 + lane / 4;
-#pragma unroll
-    for (int i = 0; i < n_rows / 2; i++)
-      corner[(i / 4 * 8 + i % 2) * pitch + i / 2 % 2 * 8] = d[part][i];
-  }
-}
-
-/* The sum of all shares' four sums at an address, in order. */
+/* Pieces of tiles: a thread's sums, as many float4 as there are eights of rows in
+   each part of 64 outputs, where the same thread of another block finds them. A
+   block has a slot for a piece that begins a tile, which is added up, and for
+   another; that takes a slot a share. */
 template <typename shape>
-__device__ __forceinline__ float4 sum_of_shares(const mixed_work &work, int sharer,
-                                                uint32_t address) {
-  float4 sum = {0, 0, 0, 0};
-  int n = work.n_shares / work.n_splits; /* of a split */
-  for (int share = 0; share < work.n_shares; share++) {
-    int split = share / n;
-    float4 v = cluster_load(address + (share - split * n) * shape::sums_bytes,
-                            static_cast<uint32_t>(split * work.n_sharers + sharer));
-    sum = {sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w};
-  }
-  return sum;
+__device__ __forceinline__ float4 *slot_of(const mixed_work &work, int block, int slot) {
+  constexpr int n = shape::n_rows * shape::n_outs / 4;
+  int64_t at = static_cast<int64_t>(block) * work.n_slots + slot;
+  return work.partial + at * n + threadIdx.x;
 }
 
-__device__ __forceinline__ void finish_four(const mixed_work &work, int64_t at, float4 y) {
-  if (work.out_is_f32) {
-    *reinterpret_cast<float4 *>(static_cast<float *>(work.out) + at) = y;
-    return;
-  }
-  uint2 packed = {pack(y.x, y.y), pack(y.z, y.w)};
-  if (work.residual != nullptr) {
-    uint2 r = *reinterpret_cast<const uint2 *>(work.residual + at);
-    packed = {add_pair(r.x, packed.x), add_pair(r.y, packed.y)};
-  }
-  *reinterpret_cast<uint2 *>(static_cast<__nv_bfloat16 *>(work.out) + at) = packed;
-}
-
-/* Each of a tile's splits finishes its share of the rows. */
 template <typename shape>
-__device__ __forceinline__ void finish_splits(const mixed_work &work, const mixed_place &place,
-                                              mixed_tile tile, uint32_t sums) {
-  constexpr int n_rows = shape::n_rows, n_outs = shape::n_outs;
-  int n = min(n_rows, work.n_rows - tile.row);
-  int begin = n * place.split / work.n_splits, end = n * (place.split + 1) / work.n_splits;
-  int n_vectors = (work.swiglu ? n_outs / 2 : n_outs) / 4;
-  for (int v = threadIdx.x; v < (end - begin) * n_vectors; v += shape::n_consumers) {
-    int row = begin + v / n_vectors, out = v % n_vectors * 4;
-    if (tile.out + out >= work.n_out)
-      continue;
-    int column = work.swiglu ? out / 64 * 128 + out % 64 : out;
-    uint32_t address = sums + (row * sums_pitch(n_outs) + column) * 4;
-    float4 y = sum_of_shares<shape>(work, place.sharer, address);
-    if (work.swiglu) {
-      float4 up = sum_of_shares<shape>(work, place.sharer, address + 64 * 4);
-      constexpr bool exactly = shape::in_shares;
-      y = {swiglu<exactly>(y.x, up.x), swiglu<exactly>(y.y, up.y), swiglu<exactly>(y.z, up.z),
-           swiglu<exactly>(y.w, up.w)};
+__device__ __forceinline__ void
+leave_sums(float4 *slot, const float (&d)[shape::n_parts][shape::n_rows / 2], int n_rows) {
+  constexpr int n = shape::n_rows / 8;
+#pragma unroll
+  for (int part = 0; part < shape::n_parts; part++)
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+      const float *v = &d[part][4 * i];
+      if (8 * i < n_rows)
+        __stcg(slot + (part * n + i) * shape::n_consumers, make_float4(v[0], v[1], v[2], v[3]));
     }
-    finish_four(work, static_cast<int64_t>(tile.row + row) * work.n_out + tile.out + out, y);
+}
+
+/* A tile's slots, in the order of its units. */
+template <typename shape> struct mixed_slots {
+  int unit, end;                     /* of the tile, from unit on */
+  int block = 0, slot = 0, left = 0; /* units of the block that are left */
+
+  __device__ __forceinline__ mixed_slots(const mixed_work &work, const mixed_piece &piece)
+      : unit((piece.item - work.n_whole) * work.n_units), end(unit + work.n_units) {
   }
+  __device__ __forceinline__ bool goes_on() const {
+    return unit < end;
+  }
+  __device__ __forceinline__ const float4 *next(const mixed_work &work) {
+    if (left == 0) {
+      block = owner_of(work, unit);
+      left = min(end, end_of(work, block)) - unit;
+      slot = unit + work.n_units > end;
+    }
+    const float4 *found = slot_of<shape>(work, block, slot);
+    int n = shape::in_shares && slot > 0 ? 1 : left;
+    left -= n;
+    unit += n;
+    slot++;
+    return found;
+  }
+};
+
+/* The whole tile's sums: those of its slots, in order. A few vectors of each slot at
+   a time, of two slots if there are not more. */
+template <typename shape>
+__device__ __forceinline__ void gather_sums(const mixed_work &work, const mixed_piece &piece,
+                                            float (&d)[shape::n_parts][shape::n_rows / 2],
+                                            int n_rows) {
+  constexpr int n = shape::n_rows / 8, n_vectors = n * shape::n_parts;
+  constexpr int n_chunk = n_vectors < 8 ? n_vectors : 8, n_slots = n_chunk < 8 ? 3 : 2;
+#pragma unroll
+  for (int first = 0; first < n_vectors; first += n_chunk) {
+#pragma unroll
+    for (int i = first; i < first + n_chunk; i++)
+#pragma unroll
+      for (int k = 0; k < 4; k++)
+        d[i / n][i % n * 4 + k] = 0;
+    mixed_slots<shape> slots(work, piece);
+#pragma unroll 1
+    while (slots.goes_on()) {
+      float4 v[n_slots][n_chunk];
+#pragma unroll
+      for (int k = 0; k < n_slots; k++) {
+        bool is_there = slots.goes_on();
+        const float4 *slot = is_there ? slots.next(work) : nullptr;
+#pragma unroll
+        for (int i = 0; i < n_chunk; i++)
+          v[k][i] = is_there && 8 * ((first + i) % n) < n_rows
+                        ? __ldcg(slot + (first + i) * shape::n_consumers)
+                        : make_float4(0, 0, 0, 0);
+      }
+#pragma unroll
+      for (int k = 0; k < n_slots; k++)
+#pragma unroll
+        for (int i = 0; i < n_chunk; i++) {
+          float *sum = &d[(first + i) / n][(first + i) % n * 4];
+          sum[0] += v[k][i].x;
+          sum[1] += v[k][i].y;
+          sum[2] += v[k][i].z;
+          sum[3] += v[k][i].w;
+        }
+    }
+  }
+}
+
+/* Adds to a counter after this block's writes; what others wrote before they added
+   is seen after. */
+__device__ __forceinline__ unsigned count(unsigned *counter, unsigned n) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(counter), "r"(n)
+               : "memory");
+  return before + n;
+}
+
+/* After this block's part of a tile was left: is it the last of all? `shared` is a
+   word of shared memory. */
+template <typename shape>
+__device__ __forceinline__ bool is_last(const mixed_work &work, const mixed_piece &piece,
+                                        uint32_t shared) {
+  asm volatile("bar.sync 15, %0;" ::"n"(shape::n_consumers) : "memory");
+  if (threadIdx.x == 0) {
+    unsigned *counter = work.n_done + piece.item;
+    unsigned n_done = count(counter, static_cast<unsigned>(piece.end - piece.first));
+    if (n_done == static_cast<unsigned>(work.n_units))
+      *counter = 0;
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(shared), "r"(n_done) : "memory");
+  }
+  asm volatile("bar.sync 15, %0;" ::"n"(shape::n_consumers) : "memory");
+  return load_word(shared) == static_cast<unsigned>(work.n_units);
 }
 
 #endif

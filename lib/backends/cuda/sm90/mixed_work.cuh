@@ -17,8 +17,14 @@ struct mixed_work {
   int n_out;   /* outputs that are stored: half of the linear's with swiglu */
   int n_steps; /* of 64 inputs */
   int steps_per_group;
-  int n_out_tiles, n_row_tiles, n_stages, n_sharers, n_splits;
-  int n_shares; /* of the inputs: steps i, i + n_shares, ...; a split has one or more */
+  int n_out_tiles, n_row_tiles;
+  int n_units;      /* of a tile's inputs: steps, or shares */
+  int n_whole;      /* tiles that one block does; each */
+  int n_rest;       /* tiles of several blocks: */
+  int n_splits;     /* as many each; 0: blocks divide the units of all evenly */
+  int n_slots;      /* of a block, for sums of pieces */
+  float4 *partial;  /* [block][slot][float4 of a thread][thread] */
+  unsigned *n_done; /* units of each tile; 0 before and after */
 };
 
 /* A tile's first stored output and first row. */
@@ -28,49 +34,82 @@ struct mixed_tile {
 
 constexpr int band_tiles = 16;
 
-/* The item-th tile of a cluster, of which `sharer` is this block. Row tiles go in
-   bands and run fastest in it, so that blocks at work at a time share weights as
-   well as rows in the L2 cache. */
-__device__ __forceinline__ mixed_tile tile_at(const mixed_work &work, int item, int sharer,
-                                              int tile_outs, int tile_rows) {
-  int n_columns = work.n_out_tiles / work.n_sharers;
-  int band = item / (band_tiles * n_columns);
-  int rest = item - band * band_tiles * n_columns;
+/* Row tiles go in bands and run fastest in it, so that blocks at work at a time
+   share weights as well as rows in the L2 cache. */
+__device__ __forceinline__ mixed_tile tile_at(const mixed_work &work, int item, int tile_outs,
+                                              int tile_rows) {
+  int band = item / (band_tiles * work.n_out_tiles);
+  int rest = item - band * band_tiles * work.n_out_tiles;
   int height = min(band_tiles, work.n_row_tiles - band * band_tiles);
   int column = rest / height;
   int row = band * band_tiles + rest - column * height;
-  return {(column * work.n_sharers + sharer) * tile_outs, row * tile_rows};
+  return {column * tile_outs, row * tile_rows};
 }
 
-/* Who this block is in its cluster, and its shares of the inputs. */
-struct mixed_place {
-  int sharer, split, first_rank; /* first_rank: of those with the same split */
-  int cluster, n_clusters;
-  int first_share, end_share;
+/* A tile's units, or some of them, that a block does at a time. */
+struct mixed_piece {
+  int item, first, end;
 };
 
-__device__ __forceinline__ mixed_place place_of_block(const mixed_work &work) {
-  mixed_place p;
-  int size = work.n_sharers * work.n_splits;
-  int rank = static_cast<int>(cluster_rank());
-  p.split = rank / work.n_sharers;
-  p.first_rank = p.split * work.n_sharers;
-  p.sharer = rank - p.first_rank;
-  p.cluster = static_cast<int>(blockIdx.x) / size;
-  p.n_clusters = static_cast<int>(gridDim.x) / size;
-  p.first_share = work.n_shares * p.split / work.n_splits;
-  p.end_share = work.n_shares * (p.split + 1) / work.n_splits;
-  return p;
+/* The units of tiles that are not whole, one tile after the other: which are whose.
+   Split tiles: block b has piece b / n of tile b % n. */
+__device__ __forceinline__ int begin_of(const mixed_work &work, int block) {
+  if (work.n_splits == 0)
+    return static_cast<int>(static_cast<unsigned>(block) * work.n_rest * work.n_units / gridDim.x);
+  int split = block / work.n_rest, tile = block - split * work.n_rest;
+  return tile * work.n_units + work.n_units * split / work.n_splits;
+}
+__device__ __forceinline__ int end_of(const mixed_work &work, int block) {
+  if (work.n_splits == 0)
+    return begin_of(work, block + 1);
+  int split = block / work.n_rest, tile = block - split * work.n_rest;
+  return tile * work.n_units + work.n_units * (split + 1) / work.n_splits;
+}
+/* The block of a unit that begins a piece. */
+__device__ __forceinline__ int owner_of(const mixed_work &work, int unit) {
+  unsigned n_units = work.n_units;
+  if (work.n_splits == 0)
+    return static_cast<int>(((unit + 1u) * gridDim.x - 1) / (work.n_rest * n_units));
+  unsigned tile = unit / n_units, first = unit - tile * n_units;
+  return static_cast<int>(((first + 1) * work.n_splits - 1) / n_units * work.n_rest + tile);
 }
 
-/* The steps of a block, share by share. */
-struct mixed_walk {
-  int n_steps, n_shares, end_share;
+/* The pieces of this block, in order: whole tiles first. */
+struct mixed_turns {
+  int item, unit, end;
+
+  __device__ __forceinline__ explicit mixed_turns(const mixed_work &work)
+      : item(static_cast<int>(blockIdx.x)), unit(0), end(0) {
+    if (work.n_rest > 0) {
+      unit = begin_of(work, item);
+      end = end_of(work, item);
+    }
+  }
+  __device__ __forceinline__ bool goes_on(const mixed_work &work) const {
+    return item < work.n_whole || unit < end;
+  }
+  __device__ __forceinline__ mixed_piece piece(const mixed_work &work) const {
+    if (item < work.n_whole)
+      return {item, 0, work.n_units};
+    int tile = unit / work.n_units, first = unit - tile * work.n_units;
+    return {work.n_whole + tile, first, min(work.n_units, first + end - unit)};
+  }
+  __device__ __forceinline__ void advance(const mixed_work &work, const mixed_piece &done) {
+    if (item < work.n_whole)
+      item += static_cast<int>(gridDim.x);
+    else
+      unit += done.end - done.first;
+  }
+};
+
+/* The steps of a piece: one after the other, or share by share of every eighth. */
+template <bool in_shares> struct mixed_walk {
+  int n_steps, end_share;
   int share, step;
 
-  __device__ __forceinline__ mixed_walk(const mixed_work &work, const mixed_place &place)
-      : n_steps(work.n_steps), n_shares(work.n_shares), end_share(place.end_share),
-        share(place.first_share), step(place.first_share) {
+  __device__ __forceinline__ mixed_walk(const mixed_work &work, const mixed_piece &piece)
+      : n_steps(in_shares ? work.n_steps : piece.end), end_share(in_shares ? piece.end : 0),
+        share(in_shares ? piece.first : -1), step(piece.first) {
   }
 
   __device__ __forceinline__ bool goes_on() const {
@@ -78,11 +117,14 @@ struct mixed_walk {
   }
 
   __device__ __forceinline__ bool ends_share() const {
-    return step + n_shares >= n_steps;
+    return in_shares && step + mixed_shares >= n_steps;
   }
 
   __device__ __forceinline__ void advance() {
-    step = ends_share() ? ++share : step + n_shares;
+    if (in_shares)
+      step = ends_share() ? ++share : step + mixed_shares;
+    else
+      step++;
   }
 };
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bulk copies of boxes of matrices to shared memory (TMA), the barriers that
-   count their bytes, and clusters of blocks. Shared memory is addressed by the
-   32 bits that PTX takes; the same address names the same place in every block of
-   a cluster. */
+/* Bulk copies of boxes of matrices to shared memory (TMA), and the barriers that
+   count their bytes. Shared memory is addressed by the 32 bits that PTX takes. */
 #ifndef LLQ_CUDA_TMA_CUH
 #define LLQ_CUDA_TMA_CUH
 
@@ -16,21 +14,13 @@ __device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t n_arriva
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(n_arrivals));
 }
 
-/* After barrier_init(), before copies or other blocks of the cluster arrive. */
+/* After barrier_init(), before copies arrive. */
 __device__ __forceinline__ void barrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
-/* Arrives at the same barrier of another block of the cluster. */
-__device__ __forceinline__ void barrier_arrive_at(uint32_t barrier, uint32_t rank) {
-  asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-               "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
-               "r"(rank)
-               : "memory");
 }
 
 /* Arrives, and makes the phase last until n more bytes were copied. */
@@ -54,6 +44,11 @@ __device__ __forceinline__ void copies_follow() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* Has a map at hand for the copies to come. */
+__device__ __forceinline__ void tma_prefetch(const CUtensorMap *map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 /* Copies the map's box at (column, row); elements outside become zeros. */
 __device__ __forceinline__ void tma_load(uint32_t to, const CUtensorMap *map, int column, int row,
                                          uint32_t barrier) {
@@ -61,39 +56,6 @@ __device__ __forceinline__ void tma_load(uint32_t to, const CUtensorMap *map, in
                "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
                "l"(map), "r"(column), "r"(row), "r"(barrier)
                : "memory");
-}
-
-/* The same into every block of the cluster whose bit is in `ranks`. */
-__device__ __forceinline__ void tma_load_to(uint32_t to, const CUtensorMap *map, int column,
-                                            int row, uint32_t barrier, uint32_t ranks) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-               ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
-               "l"(map), "r"(column), "r"(row), "r"(barrier), "h"(static_cast<uint16_t>(ranks))
-               : "memory");
-}
-
-__device__ __forceinline__ uint32_t cluster_rank() {
-  uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-
-/* Every thread of the cluster; writes to shared memory before are seen after. */
-__device__ __forceinline__ void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\n"
-               "barrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
-}
-
-/* Four floats of another block's shared memory. */
-__device__ __forceinline__ float4 cluster_load(uint32_t address, uint32_t rank) {
-  float4 v;
-  asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %4, %5;\n"
-               "ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [there];\n}"
-               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-               : "r"(address), "r"(rank)
-               : "memory");
-  return v;
 }
 
 /* A row-major matrix and the box of it that one copy takes. */
