@@ -178,7 +178,7 @@ static bool is_sensible(const bench_shape &s, int64_t n_rows, const mixed_tiles 
     return false;
   int64_t outs = 64 * t.n_parts * t.n_warpgroups;
   int64_t n_tiles = (s.n_out + outs - 1) / outs * ((n_rows + t.n_rows - 1) / t.n_rows);
-  int64_t n_rounds = t.n_splits == 0 ? 1 : (n_tiles * t.n_splits - 1) / n_units;
+  int64_t n_rounds = t.n_splits == 0 ? 0 : (n_tiles * t.n_splits - 1) / n_units;
   return t.n_splits == 1 || n_rounds == 0;
 }
 

@@ -3,7 +3,6 @@
 #include "backends/cuda/sm90/mixed.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "backends/cuda/sm90/mixed_kernel.cuh"
 
@@ -195,23 +194,28 @@ struct mixed_cost {
   double step, store;
 };
 
+/* Besides: what pieces cost to leave, and each slot of theirs to add up. */
 static double time_of(const mixed_cost &cost, int n_splits, int64_t n_tiles, int64_t n_steps,
                       int n_units) {
-  double rounds = divide_up(n_tiles * std::max(n_splits, 1), n_units);
-  double steps = rounds * divide_up(n_steps, std::max(n_splits, 1)), n_pieces = n_splits;
-  if (n_splits == 0) {
-    double n_parts = cost.in_shares ? mixed_shares : static_cast<double>(n_steps);
-    steps = std::ceil(n_tiles * n_parts / n_units) * (n_steps / n_parts);
-    n_pieces = cost.in_shares ? mixed_shares : n_steps / steps + 1;
+  const double size = cost.n_rows * cost.n_parts; /* of a thread's sums */
+  if (n_splits == 1) {
+    int n_rounds = divide_up(n_tiles, n_units);
+    return n_rounds * (static_cast<double>(n_steps) * cost.step + cost.store);
   }
-  double time = steps * cost.step + rounds * cost.store;
-  if (n_splits == 0) /* blocks begin twice */
-    time += 1.5;
-  if (n_splits != 1) /* the block that comes last adds up what the others leave */
-    time += 2.5 + n_pieces * cost.n_rows * cost.n_parts * 4.4e-3;
-  return time;
+  double n_steps_each = divide_up(n_steps, std::max(n_splits, 1)), n_slots = n_splits;
+  double time = cost.store + 1 + 0.015 * size;
+  if (n_splits == 0) {
+    n_steps_each = static_cast<double>(n_tiles * n_steps) / n_units;
+    n_slots = static_cast<double>(n_steps) / n_steps_each + 1;
+    time += static_cast<double>(n_tiles / n_units) * cost.store; /* of whole tiles */
+    time += 1.5 + 0.02 * size;
+  }
+  if (cost.in_shares)
+    n_slots = n_splits == 0 ? mixed_shares : 1 + (n_splits - 1) * divide_up(mixed_shares, n_splits);
+  return time + n_steps_each * cost.step + n_slots * (0.7 + 0.006 * size);
 }
 
+/* Tiles of fewer than 64 rows read weights too often if there are several. */
 mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_shares) {
   static const mixed_cost costs[] = {
       {16, 2, 2, 0, 0.42, 0.5}, {32, 1, 2, 0, 0.27, 0.4},  {32, 2, 2, 0, 0.45, 0.6},
@@ -224,11 +228,11 @@ mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_s
   double least = -1;
   for (const mixed_cost &cost : costs)
     for (int n_splits = 0; n_splits <= 8; n_splits++) {
-      int64_t n_tiles =
-          static_cast<int64_t>(divide_up(product->linear->n_out, 128 * cost.n_parts)) *
-          divide_up(n_rows, cost.n_rows);
+      int n_columns = divide_up(product->linear->n_out, 128 * cost.n_parts);
+      int64_t n_tiles = static_cast<int64_t>(n_columns) * divide_up(n_rows, cost.n_rows);
       if (cost.in_shares != in_shares || (n_splits != 1 && !can_split) ||
-          (n_splits > 1 && n_tiles * n_splits > n_units))
+          (n_splits > 1 && n_tiles * n_splits > n_units) ||
+          (cost.n_rows < 64 && cost.n_rows < n_rows))
         continue;
       double time = time_of(cost, n_splits, n_tiles, n_steps, n_units);
       if (least < 0 || time < least) {

@@ -12,9 +12,9 @@ extern "C" {
 
 /* How a product is cut. A block computes 64 * n_warpgroups * n_parts outputs of
    n_rows rows at a time: a tile. A tile's inputs are split, or blocks divide the
-   inputs of all tiles evenly; sums of parts of a tile meet in scratch memory, where
-   the block that comes last adds them up in order. In shares, sums have one order, that of
-   common/stream.cuh. */
+   inputs of all tiles evenly; sums of pieces of a tile meet in scratch memory, where
+   the block that comes last adds them up in order. In shares, sums have one order,
+   that of common/stream.cuh. */
 struct mixed_tiles {
   int n_rows;       /* 16, 32, 64, 128, 192 or 256 */
   int n_parts;      /* of 64 outputs a warpgroup */

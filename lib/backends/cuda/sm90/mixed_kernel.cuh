@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* y^T = W x^T on tensor cores. Weights are operand A, made bf16 in registers,
    rows of x are operand B in shared memory. Three warps of a block fetch stages of
-   64 inputs (TMA), warpgroups multiply: while the products of 16 inputs run, the
-   weights of the next 16 are made. Blocks go from tile to tile.
+   64 inputs (TMA), warpgroups multiply: while the products of 32 inputs run, the
+   weights of the next 32 are made, also from one stage to the next.
+
+   Blocks do whole tiles, or pieces of tiles, which differ in their inputs. They
+   leave a piece's sums in scratch memory and count its units; the block that
+   completes the count adds up what all have left, in the order of the inputs, and
+   finishes the tile. No block waits for another, so they need not run at a time.
 
    In shares, sums are those of common/stream.cuh, bit by bit: the same eight shares
    of the inputs are summed one by one and added up in order, and the products of
@@ -37,6 +42,8 @@ template <int rows, int parts, int warpgroups, int per_unit, bool shares> struct
   static constexpr int exchange = parts == 1 ? exchange_bytes : 0;
   static constexpr int most_stages = 16;
   static constexpr int fixed_bytes = chunks + exchange + 2 * 8 * most_stages + 16;
+  /* More than half, or two blocks could share a multiprocessor and leave another
+     without work; of small ones less than all: a norm's blocks run beside. */
   static constexpr int room = (per_unit == 1 ? 227 : 204) * 1024;
   static constexpr int fit = (room - fixed_bytes) / stage_bytes;
   static constexpr int n_stages = fit < most_stages ? fit : most_stages;
