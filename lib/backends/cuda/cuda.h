@@ -112,7 +112,8 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
 int cuda_library_run(struct cuda_device *device, const struct cuda_product *product, int of_gates);
 
 /* Are there enough rows for kernels of many? */
-int cuda_product_is_many(const struct cuda_product *product);
+int cuda_product_is_many(const struct cuda_device *device, const struct cuda_product *product,
+                         int is_fast);
 
 /* Products whose SwiGLU is left to the next operation: runs one, runs the next
    from what was left, or does what was left. Every operation of a step begins

@@ -36,7 +36,7 @@ static int embed(void *self, const llq_view *table, llq_view *out) {
 }
 
 static int run(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
-  int is_done = 0, is_many = is_fast && cuda_product_is_many(product);
+  int is_done = 0, is_many = is_fast && cuda_product_is_many(device, product, 1);
   int status = is_many ? cuda_gates_take(device, product, &is_done) : cuda_gates_finish(device);
   if (status >= 0 && !is_done && is_many)
     status = cuda_gates_leave(device, product, &is_done);

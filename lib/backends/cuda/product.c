@@ -106,12 +106,13 @@ static int run_fixed(struct cuda_device *device, const struct cuda_product *prod
   return LLQ_OK;
 }
 
-/* Rows from which on kernels for many are faster, on an H200 (see
-   doc/performance_gpu.md). */
-int cuda_product_is_many(const struct cuda_product *product) {
+/* Rows from which on kernels for many are faster (see doc/performance_gpu.md). */
+int cuda_product_is_many(const struct cuda_device *device, const struct cuda_product *product,
+                         int is_fast) {
   const struct cuda_linear *linear = product->linear;
   int is_mixed = linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
-  return product->n_rows > (is_mixed ? 32 : 16);
+  int is_wgmma = device->sm >= 90 && linear->format == LLQ_WEIGHT_INT4;
+  return product->n_rows > (!is_mixed ? 16 : is_fast && is_wgmma ? 24 : 32);
 }
 
 /* The product without its norm, which the mixed kernels do not do. */
@@ -203,7 +204,7 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
     return LLQ_OK;
   if (product->linear->order != NULL)
     return run_ordered(device, product, is_fast);
-  if (cuda_product_is_many(product)) {
+  if (cuda_product_is_many(device, product, is_fast)) {
     if (mixed_takes(device, product, is_fast))
       return run_mixed(device, product, is_fast);
     if (is_fast && cuda_library_takes(device->library, product))
