@@ -70,6 +70,7 @@ cuda_headers = \
 	lib/backends/cuda/common/stream.cuh \
 	lib/backends/cuda/common/stream_input.cuh \
 	lib/backends/cuda/common/stream_launch.cuh \
+	lib/backends/cuda/common/stream_prepare.cuh \
 	lib/backends/cuda/common/stream_weight.cuh \
 	lib/backends/cuda/common/vector.cuh \
 	lib/backends/cuda/cuda.h \

@@ -20,6 +20,7 @@
 #define LLQ_CUDA_STREAM_CUH
 
 #include "backends/cuda/common/launch.cuh"
+#include "backends/cuda/common/stream_prepare.cuh"
 #include "backends/cuda/common/stream_weight.cuh"
 
 struct stream_call {
@@ -343,7 +344,7 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
     ring.fill();
     stream_norm norm(call.norm, call.weight.n_in, call.eps);
     dependency_wait();
-    prepare_rows<Format::input>(of_x, call.prepared, norm);
+    prepare_rows<Format::input, 8 * n>(of_x, call.prepared, norm);
   }
 
   if (call.row_scale != nullptr && static_cast<int>(threadIdx.x) < call.n_rows)
@@ -364,6 +365,14 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
   }
 }
 
+/* Shared memory of stream_prepare: sums, and a row that registers do not hold. */
+constexpr int stream_prepare_sums = 128;
+
+inline size_t stream_prepare_size(int n_in) {
+  bool in_registers = n_in <= 8 * stream_chunks_alone * stream_threads;
+  return stream_prepare_sums + (in_registers ? 0 : 2 * static_cast<size_t>(n_in));
+}
+
 /* One row a block: normalized, and quantized as the products take it, 2 bytes an
    input (int8 codes: 8 in the first half of each 16 bytes). */
 template <class Table, stream_input input>
@@ -371,17 +380,15 @@ __global__ void __launch_bounds__(stream_threads, 1)
     stream_prepare(const __nv_bfloat16 *x, const __nv_bfloat16 *norm, float eps, int n_in,
                    uint4 *out, float *row_scale) {
   extern __shared__ __align__(128) char shared[];
-  float *partial = reinterpret_cast<float *>(shared + 2 * n_in), *value = partial + stream_warps;
+  float *partial = reinterpret_cast<float *>(shared), *value = partial + stream_warps;
   dependency_release();
   stream_norm prepared_norm(norm, n_in, eps);
   dependency_wait();
-  int64_t row = blockIdx.x;
-  stream_rows_of_x rows = {x + row * n_in, 1, n_in, shared, partial, value};
-  prepare_rows<input>(rows, false, prepared_norm);
-  for (int chunk = threadIdx.x; chunk < n_in / 8; chunk += stream_threads)
-    out[row * (n_in / 8) + chunk] = *chunk_of(rows, 0, chunk);
+  int64_t at = blockIdx.x;
+  stream_rows_of_x row = {x + at * n_in, 1, n_in, shared + stream_prepare_sums, partial, value};
+  prepare_row<input>(row, prepared_norm, out + at * (n_in / 8));
   if (input != stream_bf16 && threadIdx.x == 0)
-    row_scale[row] = *value;
+    row_scale[at] = *value;
 }
 
 #endif

@@ -5,8 +5,8 @@
    Rows are stored in blocks of 64 inputs, [n_in / 64][n_rows][8 chunks], a chunk
    being 8 inputs in 16 bytes (int8 codes in the first 8 of them). Chunks of a
    row are permuted so that the reads of a matrix operand fall into distinct
-   banks in every order that the formats use. A thread loads, normalizes and
-   quantizes the same chunks throughout: number thread + 256 i of every row. */
+   banks in every order that the formats use. A thread normalizes and quantizes
+   the same chunks throughout: number thread + 256 i of every row. */
 #ifndef LLQ_CUDA_STREAM_INPUT_CUH
 #define LLQ_CUDA_STREAM_INPUT_CUH
 
@@ -69,28 +69,22 @@ template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
    has written x, maybe while this one was already running. */
 __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {
   constexpr int in_flight = 8;
-  int n_chunks = rows.n_in / 8, row = 0, chunk = threadIdx.x;
+  int n_chunks = rows.n_in / 8, n_all = rows.n_rows * n_chunks;
   const uint4 *x = reinterpret_cast<const uint4 *>(rows.x);
-  while (chunk < n_chunks) {
+#pragma unroll 1
+  for (int at = threadIdx.x; at < n_all; at += in_flight * stream_threads) {
     uint4 v[in_flight];
-    int first_row = row, first_chunk = chunk;
 #pragma unroll
-    for (int pass = 0; pass < 2; pass++) {
-      row = first_row;
-      chunk = first_chunk;
+    for (int i = 0; i < in_flight; i++)
+      if (at + i * stream_threads < n_all)
+        v[i] = __ldcg(x + at + i * stream_threads);
+    int row = at / n_chunks, chunk = at % n_chunks;
 #pragma unroll
-      for (int i = 0; i < in_flight; i++) {
-        if (chunk < n_chunks) {
-          if (pass == 0)
-            v[i] = __ldcg(x + static_cast<int64_t>(row) * n_chunks + chunk);
-          else
-            *chunk_of(rows, row, chunk) = v[i];
-        }
-        if (++row == rows.n_rows) {
-          row = 0;
-          chunk += stream_threads;
-        }
-      }
+    for (int i = 0; i < in_flight; i++) {
+      if (at + i * stream_threads < n_all)
+        *chunk_of(rows, row, chunk) = v[i];
+      for (chunk += stream_threads; chunk >= n_chunks; chunk -= n_chunks)
+        row++;
     }
   }
 }
@@ -201,11 +195,14 @@ __device__ __forceinline__ __nv_bfloat162 larger(__nv_bfloat162 peak, uint4 chun
   return peak;
 }
 
-/* The larger half of any lane's. */
-__device__ __forceinline__ float warp_peak(__nv_bfloat162 peak) {
+/* The bits of the larger half. */
+__device__ __forceinline__ uint32_t larger_half(__nv_bfloat162 peak) {
   uint32_t bits = as_word(peak) & 0x7fff7fff;
-  bits = __reduce_max_sync(~0u, max(bits & 0xffff, bits >> 16));
-  return __uint_as_float(bits << 16);
+  return max(bits & 0xffff, bits >> 16);
+}
+
+__device__ __forceinline__ float warp_peak(__nv_bfloat162 peak) {
+  return __uint_as_float(__reduce_max_sync(~0u, larger_half(peak)) << 16);
 }
 
 __device__ __forceinline__ void find_peaks(const stream_rows_of_x &rows) {
@@ -227,19 +224,25 @@ __device__ __forceinline__ float scale_of_peak(float peak, float largest_code) {
   return scale == 0 ? 1.0f : scale;
 }
 
-/* Divisions by one number, correctly rounded: one step of refinement where
-   neither the reciprocal nor the remainder leaves the normal numbers. */
+/* Divisions of bf16 by one number, correctly rounded: one step of refinement. A
+   divisor from which the reciprocal or the remainder could leave the normal numbers
+   is moved, with what it divides, by a power of two; quotients that lose bits by
+   that are far below the smallest code. */
 struct stream_divisor {
   float divisor, reciprocal;
-  bool simple;
+  float power = 1;
 
-  __device__ __forceinline__ explicit stream_divisor(float x)
-      : divisor(x), reciprocal(1.0f / x), simple(x > 0x1p-60f && x < 0x1p60f) {
+  __device__ __forceinline__ explicit stream_divisor(float x) {
+    if (x <= 0x1p-60f)
+      power = 0x1p100f;
+    else if (x >= 0x1p60f)
+      power = 0x1p-64f;
+    divisor = x * power;
+    reciprocal = 1.0f / divisor;
   }
 
+  /* Of x times the power. */
   __device__ __forceinline__ float divide(float x) const {
-    if (!simple)
-      return x / divisor;
     float q = x * reciprocal;
     return fmaf(fmaf(-q, divisor, x), reciprocal, q);
   }
@@ -256,11 +259,26 @@ __device__ __forceinline__ uint32_t int8_codes(const float (&q)[4]) {
                      0x5410);
 }
 
+#if __CUDA_ARCH__ >= 890
 __device__ __forceinline__ uint32_t fp8_as_f16(float low, float high) {
   __nv_fp8x2_storage_t codes =
       __nv_cvt_float2_to_fp8x2(make_float2(low, high), __NV_SATFINITE, __NV_E4M3);
   return as_word(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3));
 }
+#else
+/* The nearest number of E4M3: of 3 bits after the first, or a multiple of 2^-9. */
+__device__ __forceinline__ float nearest_fp8(float x) {
+  float size = fminf(fabsf(x), 448.0f);
+  uint32_t bits = __float_as_uint(size);
+  float normal = __uint_as_float((bits + 0x7ffff + (bits >> 20 & 1)) & 0xfff00000);
+  float small = size + 24576.0f - 24576.0f;
+  return isnan(x) ? x : copysignf(size < 0x1p-6f ? small : normal, x);
+}
+
+__device__ __forceinline__ uint32_t fp8_as_f16(float low, float high) {
+  return as_word(__floats2half2_rn(nearest_fp8(low), nearest_fp8(high)));
+}
+#endif
 
 /* Int8 codes come in the first half. */
 template <stream_input input>
@@ -268,6 +286,10 @@ __device__ __forceinline__ uint4 quantized(const stream_divisor &scale, uint4 ch
   uint32_t x[4];
   float q[8];
   store_four(chunk, x);
+  if (scale.power != 1)
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      x[i] = as_word(__hmul2(as_bf16(x[i]), __float2bfloat162_rn(scale.power)));
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     q[2 * i] = scale.divide(low_half(x[i]));
@@ -297,73 +319,6 @@ __device__ __forceinline__ void quantize_rows(const stream_rows_of_x &rows) {
       *at = quantized<input>(scale, *at);
     }
   }
-}
-
-/* What the warps of a block have of one row, reduced by each of them alike. */
-template <class Reduce>
-__device__ __forceinline__ float reduce_alike(const stream_rows_of_x &rows, float of_warp,
-                                              Reduce reduce) {
-  int lane = threadIdx.x % 32;
-  if (lane == 0)
-    rows.partial[threadIdx.x / 32] = of_warp;
-  __syncthreads();
-  return reduce(lane < stream_warps ? rows.partial[lane] : 0.0f);
-}
-
-/* One short row: in registers until all is done, with the same results. */
-template <stream_input input>
-__device__ __forceinline__ void prepare_one(const stream_rows_of_x &rows, bool quantizes,
-                                            const stream_norm &norm) {
-  constexpr int n = stream_norm::n_ahead;
-  int thread = threadIdx.x;
-  uint4 x[n] = {};
-#pragma unroll
-  for (int i = 0; i < n; i++)
-    if (thread + i * stream_threads < rows.n_in / 8)
-      x[i] = __ldcg(reinterpret_cast<const uint4 *>(rows.x) + thread + i * stream_threads);
-  if (norm.weight != nullptr) {
-    float squares = 0;
-    for (int i = 0; i < n; i++)
-      add_squares(squares, x[i]);
-    float factor =
-        norm_factor(reduce_alike(rows, warp_sum(squares), warp_sum), rows.n_in, norm.eps);
-    for (int i = 0; i < n; i++)
-      x[i] = normalized(x[i], norm.ahead[i], factor);
-  }
-  if (quantizes) {
-    __nv_bfloat162 peak = as_bf16(0);
-    for (int i = 0; i < n; i++)
-      peak = larger(peak, x[i]);
-    float peak_of_warp = warp_peak(peak);
-    __syncthreads(); /* the squares have been read */
-    stream_divisor scale(input_scale<input>(reduce_alike(rows, peak_of_warp, warp_max_or_nan)));
-    for (int i = 0; i < n; i++)
-      x[i] = quantized<input>(scale, x[i]);
-    if (thread == 0)
-      rows.value[0] = scale.divisor;
-  }
-#pragma unroll
-  for (int i = 0; i < n; i++)
-    if (thread + i * stream_threads < rows.n_in / 8)
-      *chunk_of(rows, 0, thread + i * stream_threads) = x[i];
-}
-
-/* All of it, or only the loads if x is prepared; rows.shared is complete for every
-   thread afterwards. */
-template <stream_input input>
-__device__ __forceinline__ void prepare_rows(const stream_rows_of_x &rows, bool prepared,
-                                             const stream_norm &norm) {
-  bool quantizes = input != stream_bf16 && !prepared;
-  if (rows.n_rows == 1 && rows.n_in <= 8 * stream_norm::n_ahead * stream_threads) {
-    prepare_one<input>(rows, quantizes, norm);
-  } else {
-    load_rows(rows);
-    if (norm.weight != nullptr)
-      normalize_rows(rows, norm);
-    if (quantizes)
-      quantize_rows<input>(rows);
-  }
-  __syncthreads();
 }
 
 #endif

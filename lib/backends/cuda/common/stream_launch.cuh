@@ -87,24 +87,33 @@ template <class Format> int stream_rows_at_once(int64_t n_in) {
   return n;
 }
 
-/* The largest ring for up to 8 rows beside which sums fit, too; -1: none. */
-template <class Format> int stream_largest_ring(const cuda_product &product, int n_units) {
+/* The largest ring for up to 8 rows beside which sums fit, too; -1: none. After a
+   launch that prepares x no other kernel need fit. */
+template <class Format>
+int stream_largest_ring(const cuda_product &product, int n_units, bool prepares) {
   int n_rows = static_cast<int>(product.n_rows);
   int64_t n_in = product.linear->n_in, n_pairs = product.linear->n_out / tile_outputs / 2;
-  size_t shared = stream_memory_shared(product.residual != nullptr);
+  size_t limit =
+      prepares ? stream_memory_limit() : stream_memory_shared(product.residual != nullptr);
   if (Format::is_dense && n_pairs >= stream_pairs_alone * n_units &&
       stream_resident_size<Format, 3>(n_rows, n_in) <= stream_memory_limit())
     return 3;
-  if (stream_resident_size<Format, 2>(n_rows, n_in) <= shared)
+  if (stream_resident_size<Format, 2>(n_rows, n_in) <= limit)
     return 2;
-  if (stream_resident_size<Format, 1>(n_rows, n_in) <= shared)
+  if (stream_resident_size<Format, 1>(n_rows, n_in) <= limit)
     return 1;
-  bool is_small = n_rows > 4 && stream_rows_sharing<Format>() > 4;
-  return is_small && stream_resident_size<Format, 0>(n_rows, n_in) <= shared ? 0 : -1;
+  bool is_small = !prepares && n_rows > 4 && stream_rows_sharing<Format>() > 4;
+  return is_small && stream_resident_size<Format, 0>(n_rows, n_in) <= limit ? 0 : -1;
 }
 
 inline size_t stream_prepared_size(int64_t n_rows, int64_t n_in) {
   return static_cast<size_t>(n_rows) * (2 * static_cast<size_t>(n_in) + sizeof(float));
+}
+
+/* Rows that each block prepares for itself, at most: what a launch of its own does
+   once for more of them. */
+template <class Format> int stream_rows_in_block(int64_t n_in) {
+  return Format::input != stream_bf16 ? 1 : n_in <= stream_short ? 8 : 2;
 }
 
 /* x streams where rows are many; and where it is large, or all rows would not fit,
@@ -121,13 +130,14 @@ stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scra
         stream_streaming_size<Table, Format, 4>(n) <= stream_memory_limit())
       return {n, true, changes, 0};
   n = n < stream_rows_resident ? n : stream_rows_resident;
+  bool prepares = changes && can_prepare && n > stream_rows_in_block<Format>(n_in);
   size_t streaming = n <= 8 ? stream_streaming_size<Table, Format, 1>(n)
                             : stream_streaming_size<Table, Format, 2>(n);
   bool can_stream = n_pairs <= 2 * n_units && can_prepare && streaming <= stream_memory_limit();
   if (n <= stream_rows_sharing<Format>()) {
-    int ring = stream_largest_ring<Format>(product, n_units);
+    int ring = stream_largest_ring<Format>(product, n_units, prepares);
     if (ring >= 0)
-      return {n, false, false, ring};
+      return {n, false, prepares, ring};
     if (can_stream)
       return {n, true, changes, 0};
   }
@@ -135,8 +145,7 @@ stream_plan stream_plan_of(const cuda_product &product, int n_units, size_t scra
   if (can_stream && n > stream_rows_sharing<Format>() && (2 * n * n_in > 64 * 4096 || n > at_once))
     return {n, true, changes, 0};
   n = n < at_once ? n : at_once;
-  bool fits = stream_prepared_size(n, n_in) <= scratch_size;
-  return {n, false, changes && fits && n > 8, 1};
+  return {n, false, prepares && n > stream_rows_in_block<Format>(n_in), 1};
 }
 
 inline stream_weight stream_weight_of(const cuda_linear &linear) {
@@ -258,8 +267,8 @@ cudaError_t stream_prepare_to(const cuda_launch *launch, const stream_call &call
   if (error != cudaSuccess)
     return error;
   return launch_kernel(launch, kernel, static_cast<unsigned>(n_rows), stream_threads,
-                       static_cast<size_t>(2 * call.weight.n_in + 4 * (stream_warps + 1)), call.x,
-                       call.norm, call.eps, call.weight.n_in, static_cast<uint4 *>(out), row_scale);
+                       stream_prepare_size(call.weight.n_in), call.x, call.norm, call.eps,
+                       call.weight.n_in, static_cast<uint4 *>(out), row_scale);
 }
 
 /* x of a call into scratch memory; the call then takes it from there. */
