@@ -5,8 +5,8 @@
    Rows are stored in blocks of 64 inputs, [n_in / 64][n_rows][8 chunks], a chunk
    being 8 inputs in 16 bytes (int8 codes in the first 8 of them). Chunks of a
    row are permuted so that the reads of a matrix operand fall into distinct
-   banks in every order that the formats use. A thread normalizes and quantizes
-   the same chunks throughout: number thread + 256 i of every row. */
+   banks in every order that the formats use. A thread loads, normalizes and
+   quantizes the same chunks throughout: number thread + 256 i of every row. */
 #ifndef LLQ_CUDA_STREAM_INPUT_CUH
 #define LLQ_CUDA_STREAM_INPUT_CUH
 
@@ -69,22 +69,28 @@ template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
    has written x, maybe while this one was already running. */
 __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {
   constexpr int in_flight = 8;
-  int n_chunks = rows.n_in / 8, n_all = rows.n_rows * n_chunks;
+  int n_chunks = rows.n_in / 8, row = 0, chunk = threadIdx.x;
   const uint4 *x = reinterpret_cast<const uint4 *>(rows.x);
-#pragma unroll 1
-  for (int at = threadIdx.x; at < n_all; at += in_flight * stream_threads) {
+  while (chunk < n_chunks) {
     uint4 v[in_flight];
+    int first_row = row, first_chunk = chunk;
 #pragma unroll
-    for (int i = 0; i < in_flight; i++)
-      if (at + i * stream_threads < n_all)
-        v[i] = __ldcg(x + at + i * stream_threads);
-    int row = at / n_chunks, chunk = at % n_chunks;
+    for (int pass = 0; pass < 2; pass++) {
+      row = first_row;
+      chunk = first_chunk;
 #pragma unroll
-    for (int i = 0; i < in_flight; i++) {
-      if (at + i * stream_threads < n_all)
-        *chunk_of(rows, row, chunk) = v[i];
-      for (chunk += stream_threads; chunk >= n_chunks; chunk -= n_chunks)
-        row++;
+      for (int i = 0; i < in_flight; i++) {
+        if (chunk < n_chunks) {
+          if (pass == 0)
+            v[i] = __ldcg(x + static_cast<int64_t>(row) * n_chunks + chunk);
+          else
+            *chunk_of(rows, row, chunk) = v[i];
+        }
+        if (++row == rows.n_rows) {
+          row = 0;
+          chunk += stream_threads;
+        }
+      }
     }
   }
 }

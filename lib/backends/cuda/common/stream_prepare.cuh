@@ -133,7 +133,6 @@ template <stream_input input>
 __device__ __forceinline__ void prepare_in_shared(const stream_rows_of_x &rows,
                                                   const stream_norm &norm) {
   load_rows(rows);
-  __syncthreads(); /* other threads have loaded what this one changes */
   if (norm.weight != nullptr)
     normalize_rows(rows, norm);
   if constexpr (input != stream_bf16)
