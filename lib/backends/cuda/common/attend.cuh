@@ -24,6 +24,7 @@
 #include "backends/cuda/common/attention.h"
 #include "backends/cuda/common/launch.cuh"
 #include "backends/cuda/common/shared.cuh"
+#include "backends/cuda/common/vector.cuh"
 
 /* Kernels are compiled for both tables; each has its own. */
 namespace {
@@ -85,13 +86,8 @@ __device__ __forceinline__ float power_of_2(float x) {
   return y;
 }
 
-__device__ __forceinline__ uint32_t pack(float low, float high) {
-  __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<uint32_t *>(&pair);
-}
-
-__device__ __forceinline__ float2 unpack(uint32_t pair) {
-  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+__device__ __forceinline__ float2 halves_of(uint32_t pair) {
+  return make_float2(low_half(pair), high_half(pair));
 }
 
 /* Keys or values of one head at the positions of a tile, in shared memory: rows
@@ -157,12 +153,12 @@ __device__ __forceinline__ uint2 decode(uint32_t codes, int dtype) {
                ? static_cast<float>(static_cast<int8_t>(code))
                : __uint_as_float((code & 0x80) << 24 | (code & 0x7f) << 20) * 0x1p120f;
   }
-  return make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
+  return make_uint2(pair_of(x[0], x[1]), pair_of(x[2], x[3]));
 }
 
 /* Four numbers become the nearest codes, and then what these are as bf16. */
 __device__ __forceinline__ uint32_t encode(uint32_t &low, uint32_t &high, int dtype, float scale) {
-  float2 a = unpack(low), b = unpack(high);
+  float2 a = halves_of(low), b = halves_of(high);
   uint32_t codes = code_of(dtype, scale, a.x) | code_of(dtype, scale, a.y) << 8 |
                    code_of(dtype, scale, b.x) << 16 |
                    static_cast<uint32_t>(code_of(dtype, scale, b.y)) << 24;
@@ -209,10 +205,10 @@ __device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *
 /* Elements i and i + D / 2 of a head, two pairs at a time. Products and sums
    are rounded one by one, as the reference's. */
 __device__ __forceinline__ void rotate(uint32_t &low, uint32_t &high, float2 c, float2 s) {
-  float2 a = unpack(low), b = unpack(high);
-  low = pack(__fsub_rn(__fmul_rn(a.x, c.x), __fmul_rn(b.x, s.x)),
+  float2 a = halves_of(low), b = halves_of(high);
+  low = pair_of(__fsub_rn(__fmul_rn(a.x, c.x), __fmul_rn(b.x, s.x)),
              __fsub_rn(__fmul_rn(a.y, c.y), __fmul_rn(b.y, s.y)));
-  high = pack(__fadd_rn(__fmul_rn(b.x, c.x), __fmul_rn(a.x, s.x)),
+  high = pair_of(__fadd_rn(__fmul_rn(b.x, c.x), __fmul_rn(a.x, s.x)),
               __fadd_rn(__fmul_rn(b.y, c.y), __fmul_rn(a.y, s.y)));
 }
 

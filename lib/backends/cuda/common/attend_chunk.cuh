@@ -214,7 +214,7 @@ template <int D, typename products> struct warp_rows {
       for (int i = 0; i < 2; i++)
 #pragma unroll
         for (int h = 0; h < 2; h++)
-          p[k][2 * i + h] = pack(weight(s[k][i][2 * h], scale, finite[h]),
+          p[k][2 * i + h] = pair_of(weight(s[k][i][2 * h], scale, finite[h]),
                                  weight(s[k][i][2 * h + 1], scale, finite[h]));
   }
 
@@ -253,7 +253,7 @@ template <int D, typename products> struct warp_rows {
     uint32_t *pairs = reinterpret_cast<uint32_t *>(row) + threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
-      pairs[4 * i] = pack(__fmul_rn(__fdiv_rn(o[i][2 * h], sum[h]), scale),
+      pairs[4 * i] = pair_of(__fmul_rn(__fdiv_rn(o[i][2 * h], sum[h]), scale),
                           __fmul_rn(__fdiv_rn(o[i][2 * h + 1], sum[h]), scale));
   }
 };

@@ -173,8 +173,8 @@ __device__ __forceinline__ void share_weights(memory_type &memory, const queries
 #pragma unroll
     for (int j = 0; j < 4; j++)
       p[i][j] = weight(s[0][i][j], scale, finite_peak(peak[j / 2]));
-  memory.weights[warp][lane] = make_uint4(pack(p[0][0], p[0][1]), pack(p[0][2], p[0][3]),
-                                          pack(p[1][0], p[1][1]), pack(p[1][2], p[1][3]));
+  memory.weights[warp][lane] = make_uint4(pair_of(p[0][0], p[0][1]), pair_of(p[0][2], p[0][3]),
+                                          pair_of(p[1][0], p[1][1]), pair_of(p[1][2], p[1][3]));
   __syncthreads();
 }
 

@@ -115,10 +115,6 @@ template <class Format, int n_slots> struct fixed_memory {
     return static_cast<size_t>(n_in / tile_inputs * fixed_block_size(n_rows));
   }
 
-  static __host__ __device__ size_t partial_size(int n_rows, int n_kept) {
-    return static_cast<size_t>(n_rows) * n_kept * 2 * stream_warps * partial_stride * 4;
-  }
-
   static size_t size(int n_rows, int64_t n_in, int n_kept) {
     return stream_ring<Format, n_slots, 0>::size + rows_size(n_rows, n_in) +
            partial_size(n_rows, n_kept) + static_cast<size_t>(n_rows) * stream_warps * 4;
@@ -139,7 +135,7 @@ __global__ void __launch_bounds__(stream_threads, 2)
   float *partial =
       reinterpret_cast<float *>(shared_rows + memory::rows_size(call.n_rows, call.weight.n_in));
   float *squares = reinterpret_cast<float *>(reinterpret_cast<char *>(partial) +
-                                             memory::partial_size(call.n_rows, call.n_kept));
+                                             partial_size(call.n_rows, call.n_kept));
   ring.fill();
   fixed_norm norm(call.norm, call.weight.n_in, call.eps);
   dependency_wait();

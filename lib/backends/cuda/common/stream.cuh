@@ -156,6 +156,10 @@ private:
 /* Where warps leave their sums: [warp][tile of the pair][row][partial_stride]. */
 constexpr int partial_stride = 20; /* 16 outputs, in distinct banks */
 
+__host__ __device__ __forceinline__ size_t partial_size(int n_rows, int n_kept) {
+  return static_cast<size_t>(n_rows) * n_kept * 2 * stream_warps * partial_stride * 4;
+}
+
 template <class Sum, int n>
 __device__ __forceinline__ void leave_sums(const Sum (&sums)[n][4], int n_rows, Sum *to) {
   int output = threadIdx.x % 32 / 4, column = threadIdx.x % 4 * 2;
@@ -263,10 +267,6 @@ template <class Format, int n_slots, int n_x> struct stream_memory {
     return n_x > 0 ? 0 : 2 * static_cast<size_t>(n_rows * n_in) + 128 * n_spare_rows;
   }
 
-  static __host__ __device__ size_t partial_size(int n_rows, int n_kept) {
-    return static_cast<size_t>(n_rows) * n_kept * 2 * stream_warps * partial_stride * 4;
-  }
-
   static size_t size(int n_rows, int64_t n_in, int n_kept) {
     size_t row_values = static_cast<size_t>(n_rows) * (stream_warps + 1) * 4;
     return stream_ring<Format, n_slots, n_x>::size + rows_size(n_rows, n_in) +
@@ -333,7 +333,7 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
   Sum *partial =
       reinterpret_cast<Sum *>(shared_rows + memory::rows_size(call.n_rows, call.weight.n_in));
   float *row_partial = reinterpret_cast<float *>(reinterpret_cast<char *>(partial) +
-                                                 memory::partial_size(call.n_rows, call.n_kept));
+                                                 partial_size(call.n_rows, call.n_kept));
   float *row_value = row_partial + stream_warps * call.n_rows;
   stream_rows_of_x of_x = {call.x,      call.n_rows, call.weight.n_in,
                            shared_rows, row_partial, row_value};

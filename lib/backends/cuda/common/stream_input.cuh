@@ -14,6 +14,7 @@
 
 #include "backends/cuda/any/number.cuh"
 #include "backends/cuda/common/instructions.cuh"
+#include "backends/cuda/common/vector.cuh"
 
 enum stream_input {
   stream_bf16,  /* as they are */
@@ -48,13 +49,6 @@ struct stream_rows_of_x {
 __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row, int chunk) {
   int at = (chunk / 8 * rows.n_rows + (row & ~7)) * 128 + input_chunk(row % 8, chunk % 8);
   return reinterpret_cast<uint4 *>(rows.shared + at);
-}
-
-__device__ __forceinline__ float low_half(uint32_t x) {
-  return __uint_as_float(x << 16);
-}
-__device__ __forceinline__ float high_half(uint32_t x) {
-  return __uint_as_float(x & 0xffff0000);
 }
 
 __device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {

@@ -8,6 +8,8 @@
 #include <cuda_bf16.h>
 #include <stdint.h>
 
+#include "backends/cuda/common/instructions.cuh"
+
 constexpr int part_bytes = 4 * 512;
 constexpr int part_scale_bytes = 4 * 32;
 
@@ -19,13 +21,6 @@ __device__ __forceinline__ uint32_t load_word(uint32_t address) {
   uint32_t word;
   asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(address));
   return word;
-}
-
-/* (a & mask) | bits as one instruction. */
-__device__ __forceinline__ uint32_t and_or(uint32_t a, uint32_t mask, uint32_t bits) {
-  uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(mask), "r"(bits));
-  return d;
 }
 
 __device__ __forceinline__ __nv_bfloat162 as_pair(uint32_t word) {
@@ -61,7 +56,7 @@ struct int4_fragments {
   __device__ __forceinline__ void make(int s, uint32_t (&a)[4]) const {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-      uint32_t bits = and_or(words[s] >> 4 * j, 0x000f000f, 0x43004300);
+      uint32_t bits = and_or<0x000f000f, 0x43004300>(words[s] >> 4 * j);
       __nv_bfloat162 w = __hmul2(__hsub2(as_pair(bits), offset[j & 1]), scale[j & 1]);
       a[j] = *reinterpret_cast<uint32_t *>(&w);
     }

@@ -6,6 +6,7 @@
 
 #include <cuda_bf16.h>
 
+#include "backends/cuda/common/vector.cuh"
 #include "backends/cuda/sm90/int4.cuh"
 #include "backends/cuda/sm90/mixed_work.cuh"
 
@@ -20,10 +21,6 @@ constexpr __host__ __device__ int chunks_bytes(int n_outs) {
   return 2 * chunk_rows * chunk_pitch(n_outs);
 }
 
-__device__ __forceinline__ float rounded(float x) {
-  return __bfloat162float(__float2bfloat16_rn(x));
-}
-
 /* silu(gate) * up of values rounded as if stored; exactly as other kernels do it,
    or faster. */
 template <bool exactly> __device__ __forceinline__ float swiglu(float gate, float up) {
@@ -32,15 +29,10 @@ template <bool exactly> __device__ __forceinline__ float swiglu(float gate, floa
   return silu * rounded(up);
 }
 
-__device__ __forceinline__ uint32_t pack(float low, float high) {
-  __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<uint32_t *>(&pair);
-}
-
 __device__ __forceinline__ uint32_t add_pair(uint32_t a, uint32_t b) {
   float2 x = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&a));
   float2 y = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&b));
-  return pack(x.x + y.x, x.y + y.y);
+  return pair_of(x.x + y.x, x.y + y.y);
 }
 
 __device__ __forceinline__ void warpgroup_sync(int warpgroup) {
@@ -56,15 +48,6 @@ __device__ __forceinline__ void store_transposed(uint32_t address, const uint32_
       : "memory");
 }
 
-__device__ __forceinline__ uint4 load_vector(uint32_t address) {
-  uint4 v;
-  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "r"(address)
-               : "memory");
-  return v;
-}
-
 /* Copies a chunk of a warpgroup's rows to `out`, 8 outputs a time. */
 template <int n_outs>
 __device__ __forceinline__ void store_chunk(const mixed_work &work, uint32_t chunk, int first_row,
@@ -75,7 +58,7 @@ __device__ __forceinline__ void store_chunk(const mixed_work &work, uint32_t chu
     int row = first_row + v / vectors, out = first_out + v % vectors * 8;
     if (row >= work.n_rows || out >= work.n_out)
       continue;
-    uint4 y = load_vector(chunk + v / vectors * chunk_pitch(n_outs) + v % vectors * 16);
+    uint4 y = load_shared_16(chunk + v / vectors * chunk_pitch(n_outs) + v % vectors * 16);
     int64_t at = static_cast<int64_t>(row) * work.n_out + out;
     if (work.residual != nullptr) {
       uint4 r = *reinterpret_cast<const uint4 *>(work.residual + at);
@@ -102,7 +85,7 @@ store_rounded(const mixed_work &work, const float (&d)[n_all][n_rows / 2], uint3
 #pragma unroll
     for (int part = 0; part < n_parts; part++) {
       const float *q = &d[part][c * 8];
-      uint32_t m[4] = {pack(q[0], q[1]), pack(q[2], q[3]), pack(q[4], q[5]), pack(q[6], q[7])};
+      uint32_t m[4] = {pair_of(q[0], q[1]), pair_of(q[2], q[3]), pair_of(q[4], q[5]), pair_of(q[6], q[7])};
       store_transposed(chunk + corner + part * 128, m);
     }
     warpgroup_sync(warpgroup);
@@ -145,15 +128,15 @@ store_exchanged(const mixed_work &work, const float (&d)[n_rows / 2], uint32_t e
       mine[i] = warpgroup == 0 ? d[c * 8 + i] : d[c * 8 + 8 + i];
       given[i] = warpgroup == 0 ? d[c * 8 + 8 + i] : d[c * 8 + i];
     }
-    store_vector(there + warpgroup * 2048, {pack(given[0], given[1]), pack(given[2], given[3]),
-                                            pack(given[4], given[5]), pack(given[6], given[7])});
+    store_vector(there + warpgroup * 2048, {pair_of(given[0], given[1]), pair_of(given[2], given[3]),
+                                            pair_of(given[4], given[5]), pair_of(given[6], given[7])});
     asm volatile("bar.sync 15, 256;" ::: "memory");
-    uint4 v = load_vector(there + (1 - warpgroup) * 2048);
+    uint4 v = load_shared_16(there + (1 - warpgroup) * 2048);
     uint32_t m[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       float2 other = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&m[i]));
-      m[i] = pack(swiglu_of<exactly>(warpgroup == 1, mine[2 * i], other.x),
+      m[i] = pair_of(swiglu_of<exactly>(warpgroup == 1, mine[2 * i], other.x),
                   swiglu_of<exactly>(warpgroup == 1, mine[2 * i + 1], other.y));
     }
     store_transposed(chunk + corner, m);

@@ -109,7 +109,7 @@ template <int D> struct prefill_rows {
       for (int j = 0; j < 4; j++) {
         const float *two = &s[8 * k + 2 * j];
         w.p[k][j] =
-            pack(weight(two[0], scale, finite[j % 2]), weight(two[1], scale, finite[j % 2]));
+            pair_of(weight(two[0], scale, finite[j % 2]), weight(two[1], scale, finite[j % 2]));
       }
       wgmma_keep(w.p[k]);
     }
@@ -210,7 +210,7 @@ template <int D> struct prefill_rows {
 #pragma unroll
     for (int i = 0; i < D / 8; i++) {
       const float *two = &o[i / 8][i % 8 * 4 + 2 * h];
-      pairs[4 * i] = pack(__fdiv_rn(two[0], sum[h]), __fdiv_rn(two[1], sum[h]));
+      pairs[4 * i] = pair_of(__fdiv_rn(two[0], sum[h]), __fdiv_rn(two[1], sum[h]));
     }
   }
 };
