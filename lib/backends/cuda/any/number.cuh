@@ -9,9 +9,15 @@
 #include <llq/backend.h>
 #include <stdint.h>
 
-__device__ inline float load(const float *p, int64_t i) { return p[i]; }
-__device__ inline float load(const __half *p, int64_t i) { return __half2float(p[i]); }
-__device__ inline float load(const __nv_bfloat16 *p, int64_t i) { return __bfloat162float(p[i]); }
+__device__ inline float load(const float *p, int64_t i) {
+  return p[i];
+}
+__device__ inline float load(const __half *p, int64_t i) {
+  return __half2float(p[i]);
+}
+__device__ inline float load(const __nv_bfloat16 *p, int64_t i) {
+  return __bfloat162float(p[i]);
+}
 
 /* A value of a type known only at run time. */
 __device__ inline float load_any(const void *p, int dtype, int64_t i) {
@@ -25,9 +31,15 @@ __device__ inline float load_any(const void *p, int dtype, int64_t i) {
   }
 }
 
-__device__ inline void store(float *p, int64_t i, float x) { p[i] = x; }
-__device__ inline void store(__half *p, int64_t i, float x) { p[i] = __float2half_rn(x); }
-__device__ inline void store(__nv_bfloat16 *p, int64_t i, float x) { p[i] = __float2bfloat16_rn(x); }
+__device__ inline void store(float *p, int64_t i, float x) {
+  p[i] = x;
+}
+__device__ inline void store(__half *p, int64_t i, float x) {
+  p[i] = __float2half_rn(x);
+}
+__device__ inline void store(__nv_bfloat16 *p, int64_t i, float x) {
+  p[i] = __float2bfloat16_rn(x);
+}
 
 __device__ inline void store_any(void *p, int dtype, int64_t i, float x) {
   switch (dtype) {

@@ -149,9 +149,8 @@ __device__ __forceinline__ uint2 decode(uint32_t codes, int dtype) {
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     uint32_t code = codes >> 8 * i & 0xff;
-    x[i] = dtype == LLQ_I8
-               ? static_cast<float>(static_cast<int8_t>(code))
-               : __uint_as_float((code & 0x80) << 24 | (code & 0x7f) << 20) * 0x1p120f;
+    x[i] = dtype == LLQ_I8 ? static_cast<float>(static_cast<int8_t>(code))
+                           : __uint_as_float((code & 0x80) << 24 | (code & 0x7f) << 20) * 0x1p120f;
   }
   return make_uint2(pair_of(x[0], x[1]), pair_of(x[2], x[3]));
 }
@@ -207,9 +206,9 @@ __device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *
 __device__ __forceinline__ void rotate(uint32_t &low, uint32_t &high, float2 c, float2 s) {
   float2 a = halves_of(low), b = halves_of(high);
   low = pair_of(__fsub_rn(__fmul_rn(a.x, c.x), __fmul_rn(b.x, s.x)),
-             __fsub_rn(__fmul_rn(a.y, c.y), __fmul_rn(b.y, s.y)));
+                __fsub_rn(__fmul_rn(a.y, c.y), __fmul_rn(b.y, s.y)));
   high = pair_of(__fadd_rn(__fmul_rn(b.x, c.x), __fmul_rn(a.x, s.x)),
-              __fadd_rn(__fmul_rn(b.y, c.y), __fmul_rn(a.y, s.y)));
+                 __fadd_rn(__fmul_rn(b.y, c.y), __fmul_rn(a.y, s.y)));
 }
 
 /* The angles that a lane's elements of a row of q turn by. */

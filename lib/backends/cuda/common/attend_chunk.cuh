@@ -51,8 +51,7 @@ __global__ __launch_bounds__(append_threads) void append_rows(attend_arguments a
     rotate(low.z, high.z, __ldg(c + 2), __ldg(s + 2));
     rotate(low.w, high.w, __ldg(c + 3), __ldg(s + 3));
     store_cached_8<coded>(a.cache.keys, at + first, low, a.cache.dtype, a.cache.key_scale);
-    store_cached_8<coded>(a.cache.keys, at + first + D / 2, high, a.cache.dtype,
-                          a.cache.key_scale);
+    store_cached_8<coded>(a.cache.keys, at + first + D / 2, high, a.cache.dtype, a.cache.key_scale);
   }
   for (int i = threadIdx.x; i < kv_width / 8; i += append_threads)
     store_cached_8<coded>(a.cache.values, at + 8 * i,
@@ -108,8 +107,7 @@ __device__ __forceinline__ bool has_infinite(const unsigned char *values, int ro
   constexpr int n_chunks = layout::n_chunks;
   bool found = false;
   for (int i = row * n_chunks + threadIdx.x % 32; i < tile_positions * n_chunks; i += 32) {
-    uint4 x =
-        *reinterpret_cast<const uint4 *>(values + layout::offset(i / n_chunks, i % n_chunks));
+    uint4 x = *reinterpret_cast<const uint4 *>(values + layout::offset(i / n_chunks, i % n_chunks));
     found |= is_infinite(x.x) || is_infinite(x.y) || is_infinite(x.z) || is_infinite(x.w);
   }
   return __any_sync(~0u, found);
@@ -215,7 +213,7 @@ template <int D, typename products> struct warp_rows {
 #pragma unroll
         for (int h = 0; h < 2; h++)
           p[k][2 * i + h] = pair_of(weight(s[k][i][2 * h], scale, finite[h]),
-                                 weight(s[k][i][2 * h + 1], scale, finite[h]));
+                                    weight(s[k][i][2 * h + 1], scale, finite[h]));
   }
 
   template <visibility sight>
@@ -254,7 +252,7 @@ template <int D, typename products> struct warp_rows {
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
       pairs[4 * i] = pair_of(__fmul_rn(__fdiv_rn(o[i][2 * h], sum[h]), scale),
-                          __fmul_rn(__fdiv_rn(o[i][2 * h + 1], sum[h]), scale));
+                             __fmul_rn(__fdiv_rn(o[i][2 * h + 1], sum[h]), scale));
   }
 };
 

@@ -8,8 +8,7 @@
 
 /* What a warp has of n rows, reduced by the tree of warp_sum; a lane gets that of
    row lane / (32 / n). */
-template <int n, class T, class Op>
-__device__ __forceinline__ T reduce_in_warp(T (&v)[n], Op op) {
+template <int n, class T, class Op> __device__ __forceinline__ T reduce_in_warp(T (&v)[n], Op op) {
 #pragma unroll
   for (int bit = 16, half = n / 2; bit > 0; bit /= 2, half /= 2) {
     bool upper = threadIdx.x & bit;
@@ -69,8 +68,7 @@ template <int n_most, int n> struct stream_short_rows {
     });
   }
 
-  __device__ __forceinline__ explicit stream_short_rows(const stream_rows_of_x &rows)
-      : rows(rows) {
+  __device__ __forceinline__ explicit stream_short_rows(const stream_rows_of_x &rows) : rows(rows) {
     const uint4 *from = reinterpret_cast<const uint4 *>(rows.x);
     int n_chunks = rows.n_in / 8;
     each_chunk([&](int row, int chunk, uint4 &v) { v = __ldcg(from + row * n_chunks + chunk); });

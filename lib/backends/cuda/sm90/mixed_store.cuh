@@ -85,7 +85,8 @@ store_rounded(const mixed_work &work, const float (&d)[n_all][n_rows / 2], uint3
 #pragma unroll
     for (int part = 0; part < n_parts; part++) {
       const float *q = &d[part][c * 8];
-      uint32_t m[4] = {pair_of(q[0], q[1]), pair_of(q[2], q[3]), pair_of(q[4], q[5]), pair_of(q[6], q[7])};
+      uint32_t m[4] = {pair_of(q[0], q[1]), pair_of(q[2], q[3]), pair_of(q[4], q[5]),
+                       pair_of(q[6], q[7])};
       store_transposed(chunk + corner + part * 128, m);
     }
     warpgroup_sync(warpgroup);
@@ -128,8 +129,9 @@ store_exchanged(const mixed_work &work, const float (&d)[n_rows / 2], uint32_t e
       mine[i] = warpgroup == 0 ? d[c * 8 + i] : d[c * 8 + 8 + i];
       given[i] = warpgroup == 0 ? d[c * 8 + 8 + i] : d[c * 8 + i];
     }
-    store_vector(there + warpgroup * 2048, {pair_of(given[0], given[1]), pair_of(given[2], given[3]),
-                                            pair_of(given[4], given[5]), pair_of(given[6], given[7])});
+    store_vector(there + warpgroup * 2048,
+                 {pair_of(given[0], given[1]), pair_of(given[2], given[3]),
+                  pair_of(given[4], given[5]), pair_of(given[6], given[7])});
     asm volatile("bar.sync 15, 256;" ::: "memory");
     uint4 v = load_shared_16(there + (1 - warpgroup) * 2048);
     uint32_t m[4] = {v.x, v.y, v.z, v.w};
@@ -137,7 +139,7 @@ store_exchanged(const mixed_work &work, const float (&d)[n_rows / 2], uint32_t e
     for (int i = 0; i < 4; i++) {
       float2 other = __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&m[i]));
       m[i] = pair_of(swiglu_of<exactly>(warpgroup == 1, mine[2 * i], other.x),
-                  swiglu_of<exactly>(warpgroup == 1, mine[2 * i + 1], other.y));
+                     swiglu_of<exactly>(warpgroup == 1, mine[2 * i + 1], other.y));
     }
     store_transposed(chunk + corner, m);
     warpgroup_sync(warpgroup);
