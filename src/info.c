@@ -28,8 +28,7 @@ static json_t *info_json(const char *source, const llq_model_info *info,
       (json_int_t)info->n_linear_bytes, "n_kv_bytes_per_token",
       (json_int_t)info->n_kv_bytes, "kv_cache", info->kv_cache,
       "n_output_bytes", (json_int_t)info->n_output_bytes, "output_scheme",
-      info->output_scheme,
-      "bytes_in_scheme", in_schemes);
+      info->output_scheme, "bytes_in_scheme", in_schemes);
 }
 
 static void print_info(const char *source, const llq_model_info *info,

@@ -47,9 +47,9 @@ static void print_usage(FILE *to) {
   fprintf(to, "usage: llq COMMAND ...\n\ncommands:\n");
   for (size_t i = 0; i < N_COMMANDS; i++)
     fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].summary);
-  fprintf(to,
-          "\nMODEL is a directory in Hugging Face layout, a .gguf file, "
-          "llq-micro, or random:CONFIG.\nllq COMMAND --help lists a command's options.\n");
+  fprintf(to, "\nMODEL is a directory in Hugging Face layout, a .gguf file, "
+              "llq-micro, or random:CONFIG.\nllq COMMAND --help lists a "
+              "command's options.\n");
 }
 
 static void print_log(void *user, int level, const char *line) {

@@ -59,8 +59,8 @@ static void take(struct guarded *matrix, float *values) {
 
 /* ---- Sums over rows ---- */
 
-static const int64_t input_shapes[][2] = {
-    {1, 1}, {3, 70}, {300, 70}, {130, 257}, {64, 2100}, {2049, 64}};
+static const int64_t input_shapes[][2] = {{1, 1},     {3, 70},    {300, 70},
+                                          {130, 257}, {64, 2100}, {2049, 64}};
 #define N_INPUT_SHAPES ((int)(sizeof input_shapes / sizeof input_shapes[0]))
 
 static void sum_rows(llq_backend *backend, const float *x, int dtype,
@@ -192,8 +192,8 @@ START_TEST(second_moments_are_put_into_order) {
     columns[i] = (int32_t)((i * 37 + 1) % n);
   struct guarded from = place(subject, n, n, LLQ_F32, h);
   struct guarded to = place(subject, n, n, LLQ_F32, out);
-  ck_assert_llq_ok(llqi_op_arrange(subject, &from.view, columns, 0.37f,
-                                   diagonal, &to.view));
+  ck_assert_llq_ok(
+      llqi_op_arrange(subject, &from.view, columns, 0.37f, diagonal, &to.view));
   take(&to, out);
   guarded_close(&from);
   for (int64_t i = 0; i < n; i++) {
@@ -263,8 +263,8 @@ static void encode(llq_backend *backend, int b, const float *u,
                                  .groups = groups,
                                  .scale = &scales.view,
                                  .zero = &zeros_of.view};
-  ck_assert_llq_ok(llqi_op_encode(backend, &encoding, &factor.view, &w.view,
-                                  &errors.view));
+  ck_assert_llq_ok(
+      llqi_op_encode(backend, &encoding, &factor.view, &w.view, &errors.view));
   guarded_get(&w, out->w);
   ck_assert_llq_ok(llqi_op_update(backend, blocks[b].first, &errors.view,
                                   &factor.view, &w.view));
@@ -299,12 +299,11 @@ START_TEST(a_block_is_rounded_as_by_the_reference) {
     largest = fmax(largest, fabs(found[0].updated[i]));
   for (int64_t r = 0; r < n_out; r++) {
     const int64_t at = r * n, wide = r * blocks[b].width;
-    n_changed +=
-        differs(found[0].w + at, found[1].w + at, n, 0) ||
-        differs(found[0].errors + wide, found[1].errors + wide,
-                blocks[b].width, 0) ||
-        differs(found[0].updated + at, found[1].updated + at, n,
-                TOLERANCE_UPDATE * largest);
+    n_changed += differs(found[0].w + at, found[1].w + at, n, 0) ||
+                 differs(found[0].errors + wide, found[1].errors + wide,
+                         blocks[b].width, 0) ||
+                 differs(found[0].updated + at, found[1].updated + at, n,
+                         TOLERANCE_UPDATE * largest);
   }
   ck_assert_msg(n_changed <= ROWS_CHANGED * (double)n_out,
                 "%d of %lld rows differ", n_changed, (long long)n_out);

@@ -231,8 +231,8 @@ START_TEST(what_does_not_fit_is_refused_with_sizes) {
   struct llqi_forward *forward;
   const struct llqi_forward_options options = {
       .compute = LLQ_F32, .n_rows_max = INT32_MAX, .n_positions_max = 16};
-  ck_assert_llq_fails(
-      llqi_forward_open(&forward, backend, model, &options), LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
+  ck_assert_llq_fails(llqi_forward_open(&forward, backend, model, &options),
+                      LLQ_ERROR_MEMORY, "bytes on cpu:0, where");
   llq_backend_close(backend);
   llq_model_close(model);
 }

@@ -17,7 +17,7 @@ int llqi_has_calibration(const llq_backend *backend) {
 /* Has the table an entry that an older plugin's may be too short for? */
 #define HAS(table, entry)                                                      \
   ((table)->struct_size >=                                                     \
-       offsetof(llq_backend_calibration, entry) + sizeof (table)->entry &&     \
+       offsetof(llq_backend_calibration, entry) + sizeof(table)->entry &&      \
    (table)->entry != NULL)
 
 int llqi_calibration_start(llq_backend *backend) {

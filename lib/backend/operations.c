@@ -24,7 +24,7 @@ int llqi_check_values(const llq_view *view, const char *what) {
 }
 
 int llqi_check_shape(const llq_view *view, int64_t n_rows, int64_t n_cols,
-                       const char *what) {
+                     const char *what) {
   LLQ_REQUIRE(view->n_rows == n_rows && view->n_cols == n_cols,
               "%s: shape [%lld, %lld], expected [%lld, %lld]", what,
               (long long)view->n_rows, (long long)view->n_cols,
@@ -32,8 +32,7 @@ int llqi_check_shape(const llq_view *view, int64_t n_rows, int64_t n_cols,
   return LLQ_OK;
 }
 
-int llqi_check_same(const llq_view *view, const llq_view *x,
-                      const char *what) {
+int llqi_check_same(const llq_view *view, const llq_view *x, const char *what) {
   LLQ_TRY(llqi_check_values(view, what));
   LLQ_TRY(llqi_check_shape(view, x->n_rows, x->n_cols, what));
   LLQ_REQUIRE(view->dtype == x->dtype, "%s: type %s, expected %s", what,
@@ -42,7 +41,7 @@ int llqi_check_same(const llq_view *view, const llq_view *x,
 }
 
 int llqi_check_numbers(const int32_t *numbers, int64_t n, int64_t end,
-                         const char *what) {
+                       const char *what) {
   LLQ_REQUIRE(numbers != NULL || n == 0, "%s: NULL", what);
   for (int64_t i = 0; i < n; i++)
     LLQ_REQUIRE(numbers[i] >= 0 && numbers[i] < end,
@@ -104,8 +103,8 @@ int llqi_check_batch(const llq_batch *batch, const llq_kv *cache) {
   LLQ_REQUIRE(batch->page_size == cache->page_size,
               "batch: pages of %d positions, the cache's have %d",
               batch->page_size, cache->page_size);
-  LLQ_TRY(llqi_check_numbers(batch->pages, batch->n_pages_listed, cache->n_pages,
-                        "pages"));
+  LLQ_TRY(llqi_check_numbers(batch->pages, batch->n_pages_listed,
+                             cache->n_pages, "pages"));
   for (int s = 0; s < batch->n_segments; s++)
     LLQ_TRY(check_segment(batch, &batch->segments[s]));
   return LLQ_OK;
@@ -184,8 +183,8 @@ int llqi_op_rope_append(llq_backend *backend, const llq_batch *batch,
   LLQ_TRY(check_heads(q, batch, cache, "rope_append: q"));
   LLQ_TRY(check_heads(k, batch, cache, "rope_append: k"));
   LLQ_TRY(llqi_check_shape(k, k->n_rows,
-                      (int64_t)cache->n_kv_heads * cache->head_size,
-                      "rope_append: k"));
+                           (int64_t)cache->n_kv_heads * cache->head_size,
+                           "rope_append: k"));
   LLQ_TRY(llqi_check_same(v, k, "rope_append: v"));
   LLQ_TRY(llqi_check_positions(cos_sin, batch, cache));
   return backend->table->ops->rope_append(backend->self, batch, cos_sin, q, k,

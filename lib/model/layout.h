@@ -21,9 +21,9 @@ enum llqi_layout llqi_layout_find(const char *name);
 struct llqi_layout_plan {
   enum llqi_layout layout;
   const llq_weight *head; /* the output matrix, which AWQ has no codes for */
-  int64_t group_size; /* of GPTQ and AWQ; -1: per channel */
-  int bits;           /* of GPTQ: what most have, the others are exceptions */
-  int gptq_version;   /* 2 if a zero point of the least code occurs */
+  int64_t group_size;     /* of GPTQ and AWQ; -1: per channel */
+  int bits;         /* of GPTQ: what most have, the others are exceptions */
+  int gptq_version; /* 2 if a zero point of the least code occurs */
 };
 
 void llqi_layout_plan(const llq_model *model, enum llqi_layout layout,

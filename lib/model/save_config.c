@@ -22,8 +22,8 @@ struct group {
 struct groups {
   struct group all[GROUPS_LIMIT];
   int n, has_head; /* the output matrix is quantized */
-  json_t *owner;  /* array of the targets */
-  json_t *ignore; /* linears that are not quantized */
+  json_t *owner;   /* array of the targets */
+  json_t *ignore;  /* linears that are not quantized */
 };
 
 static int is_by_channel(const llq_weight *w) {

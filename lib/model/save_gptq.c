@@ -87,13 +87,12 @@ int llqi_gptq_json(const llq_model *model, const struct llqi_layout_plan *plan,
                    json_t **out) {
   const struct summary all = summarize(model, plan);
   json_t *dynamic = json_object();
-  *out = json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s, s:s}", "quant_method",
-                   "gptq", "bits", plan->bits, "group_size",
-                   (json_int_t)plan->group_size, "sym", !all.any_zeros,
-                   "desc_act", all.any_order, "lm_head",
-                   has_codes(plan, &model->output), "pack_dtype", "int32",
-                   "checkpoint_format",
-                   plan->gptq_version == 1 ? "gptq" : "gptq_v2");
+  *out = json_pack(
+      "{s:s, s:i, s:I, s:b, s:b, s:b, s:s, s:s}", "quant_method", "gptq",
+      "bits", plan->bits, "group_size", (json_int_t)plan->group_size, "sym",
+      !all.any_zeros, "desc_act", all.any_order, "lm_head",
+      has_codes(plan, &model->output), "pack_dtype", "int32",
+      "checkpoint_format", plan->gptq_version == 1 ? "gptq" : "gptq_v2");
   int status = dynamic != NULL && *out != NULL
                    ? add_exceptions(model, plan, dynamic)
                    : no_memory();

@@ -24,7 +24,7 @@ struct trial {
   const llq_weight *from;
   const float *w, *scale;
   const float *out; /* what the rows were divided by; NULL: nothing */
-  float *lost; /* what the rows lose, per unit of the unscaled input */
+  float *lost;      /* what the rows lose, per unit of the unscaled input */
   int64_t n_rows;
   float *scratch; /* [threads, 2 * n_groups] */
 };

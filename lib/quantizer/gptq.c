@@ -76,11 +76,12 @@ static int fetch_group(struct run *run, int64_t group) {
   const int64_t width = grid->group_size;
   if (run->w.data == run->host_w)
     return LLQ_OK;
-  float *columns = llqi_array((size_t)grid->n_out, (size_t)width * sizeof(float));
+  float *columns =
+      llqi_array((size_t)grid->n_out, (size_t)width * sizeof(float));
   if (columns == NULL)
     return LLQ_ERROR_MEMORY;
-  int status = llqi_matrix_fetch(run->gptq->backend, &run->w, group, grid->n_groups,
-                            grid->n_out, width, columns);
+  int status = llqi_matrix_fetch(run->gptq->backend, &run->w, group,
+                                 grid->n_groups, grid->n_out, width, columns);
   for (int64_t r = 0; r < grid->n_out && status >= 0; r++)
     memcpy(run->host_w + r * grid->n_in + group * width, columns + r * width,
            (size_t)width * sizeof *columns);

@@ -80,8 +80,7 @@ static int tap(void *user, int layer, enum llqi_linear linear,
 static int observe(struct llqi_layer_job *job) {
   LLQ_TRY(open_inputs(job));
   if (llqi_layer_is_head(job))
-    LLQ_TRY(
-        llqi_streams_norm(job->streams, &job->from->input_norm, tap, job));
+    LLQ_TRY(llqi_streams_norm(job->streams, &job->from->input_norm, tap, job));
   else
     LLQ_TRY(llqi_streams_run(job->streams, job->from, tap, job,
                              job->settings->is_parallel &&
@@ -162,12 +161,11 @@ static int find_grid(const struct llqi_layer_job *job, int linear,
   const int is_awq = job->choices[linear].method->folding == LLQI_FOLD_AWQ;
   if (is_awq && grid->n_groups == 1)
     return llqi_grid_narrow(grid, &narrow, w, &inputs->fitted, job->threads);
-  return llqi_grid_observe(
-      grid,
-      is_awq && inputs->block_size == grid->group_size
-          ? &narrow
-          : &job->settings->gptq.observer,
-      w, 0, grid->n_groups, job->threads);
+  return llqi_grid_observe(grid,
+                           is_awq && inputs->block_size == grid->group_size
+                               ? &narrow
+                               : &job->settings->gptq.observer,
+                           w, 0, grid->n_groups, job->threads);
 }
 
 /* Codes of a matrix, which is lost. gptq: NULL = the nearest. */

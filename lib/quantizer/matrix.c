@@ -54,12 +54,11 @@ void llqi_matrix_apply(const float *w, int64_t n_out, int64_t n_in,
 }
 
 int llqi_matrix_fetch(llq_backend *backend, const llq_view *matrix,
-                        int64_t first, int64_t stride, int64_t n_rows,
-                        int64_t width, float *to) {
+                      int64_t first, int64_t stride, int64_t n_rows,
+                      int64_t width, float *to) {
   const size_t n_bytes = (size_t)(n_rows * width) * sizeof *to;
-  const llq_view blocks = {matrix->data,
-                           matrix->n_rows * matrix->n_cols / width, width,
-                           LLQ_F32};
+  const llq_view blocks = {
+      matrix->data, matrix->n_rows * matrix->n_cols / width, width, LLQ_F32};
   llq_view picked = {NULL, n_rows, width, LLQ_F32};
   int32_t *numbers = llqi_array((size_t)n_rows, sizeof *numbers);
   int status = numbers != NULL ? LLQ_OK : LLQ_ERROR_MEMORY;

@@ -225,10 +225,9 @@ static void log_times(const char *name, const double seconds[LLQI_N_PHASES]) {
            "factors, %.3f s weights, %.3f s grids, %.3f s rounding, %.3f s "
            "measuring, %.3f s the next layer's inputs",
            name, seconds[LLQI_PHASE_OBSERVE], seconds[LLQI_PHASE_FOLD],
-           seconds[LLQI_PHASE_FACTOR],
-           seconds[LLQI_PHASE_LOAD], seconds[LLQI_PHASE_GRID],
-           seconds[LLQI_PHASE_ROUND], seconds[LLQI_PHASE_MEASURE],
-           seconds[LLQI_PHASE_ADVANCE]);
+           seconds[LLQI_PHASE_FACTOR], seconds[LLQI_PHASE_LOAD],
+           seconds[LLQI_PHASE_GRID], seconds[LLQI_PHASE_ROUND],
+           seconds[LLQI_PHASE_MEASURE], seconds[LLQI_PHASE_ADVANCE]);
 }
 
 static int make_layer(llq_quantizer *quantizer, int64_t layer, llq_model *owner,

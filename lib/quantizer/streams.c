@@ -83,8 +83,8 @@ static int embed_there(struct llqi_streams *s) {
   llq_view table = {NULL, s->model->config.n_vocab, s->hidden.n_cols,
                     tensor->dtype};
   LLQ_TRY(llqi_memory_alloc(s->backend, tensor->n_bytes, &table.data));
-  int status = llqi_memory_upload(s->backend, table.data, tensor->data,
-                                  tensor->n_bytes);
+  int status =
+      llqi_memory_upload(s->backend, table.data, tensor->data, tensor->n_bytes);
   for (size_t at = 0; at < n_ids && status >= 0; at += step) {
     llq_view rows = {rows_at(s, at), (int64_t)smaller(step, n_ids - at),
                      s->hidden.n_cols, s->compute};

@@ -13,11 +13,11 @@ struct llqi_streams {
   const struct llqi_calibration *set;
   int compute;
   llq_view hidden; /* on the backend: [set->n_ids, hidden_size] */
-  llq_kv cache; /* of one layer and one batch */
+  llq_kv cache;    /* of one layer and one batch */
   int32_t *pages;
   llq_segment *segments;
   int n_segments; /* of the batch under way */
-  int32_t *ids; /* [n_rows_max]: rows of `hidden` as of an embedding */
+  int32_t *ids;   /* [n_rows_max]: rows of `hidden` as of an embedding */
   int n_rows_max, n_positions_max;
 };
 

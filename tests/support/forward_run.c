@@ -54,10 +54,10 @@ int forward_run_open_with(struct forward_run *run, llq_backend *backend,
 int forward_run_open(struct forward_run *run, llq_backend *backend,
                      llq_model *model, int compute, int n_rows_max,
                      int n_positions_max) {
-  const struct llqi_forward_options options = {
-      .compute = compute,
-      .n_rows_max = n_rows_max,
-      .n_positions_max = n_positions_max};
+  const struct llqi_forward_options options = {.compute = compute,
+                                               .n_rows_max = n_rows_max,
+                                               .n_positions_max =
+                                                   n_positions_max};
   return forward_run_open_with(run, backend, model, &options);
 }
 

@@ -70,7 +70,8 @@ TILE(1, 1)
 TILE(4, 1)
 TILE(4, 2)
 TILE(4, 3)
-TILE(4, 4) TILE(4, 5) TILE(4, 6) static const tile_fn tiles[1 + TILE_ROWS] = {
+TILE(4, 4)
+TILE(4, 5) TILE(4, 6) static const tile_fn tiles[1 + TILE_ROWS] = {
     tile_1_1, tile_4_1, tile_4_2, tile_4_3, tile_4_4, tile_4_5, tile_4_6};
 #else
 TILE(2, 1)

@@ -23,17 +23,16 @@ static int gram(void *self, const llq_view *x, llq_view *h) {
 static int magnitudes(void *self, const llq_view *x, llq_view *out) {
   struct cuda_device *device = self;
   CUDA_PASS(cuda_begin(device, "magnitudes"));
-  CUDA_TRY(device, common_magnitudes(device->stream, x->data, x->dtype,
-                                     x->n_rows, x->n_cols, out->data));
+  CUDA_TRY(device,
+           common_magnitudes(device->stream, x->data, x->dtype, x->n_rows, x->n_cols, out->data));
   return cuda_end(device, LLQ_OK);
 }
 
 static int check_side(const struct cuda_device *device, int64_t n) {
-  return n <= SIDE_MAX
-             ? (int)LLQ_OK
-             : cuda_error(LLQ_ERROR_UNSUPPORTED,
-                          "cuda:%d: second moments of %lld inputs, at most %d",
-                          device->index, (long long)n, SIDE_MAX);
+  return n <= SIDE_MAX ? (int)LLQ_OK
+                       : cuda_error(LLQ_ERROR_UNSUPPORTED,
+                                    "cuda:%d: second moments of %lld inputs, at most %d",
+                                    device->index, (long long)n, SIDE_MAX);
 }
 
 /* Working memory of a factorization, one part behind the other. */
@@ -43,8 +42,7 @@ struct factoring {
   int *info;
 };
 
-static int place(struct cuda_device *device, llq_view *h,
-                 struct factoring *to) {
+static int place(struct cuda_device *device, llq_view *h, struct factoring *to) {
   struct cuda_launch launch;
   const int n = to->n = (int)h->n_cols;
   const size_t n_values = (size_t)n * (size_t)n;
@@ -58,34 +56,29 @@ static int place(struct cuda_device *device, llq_view *h,
   return LLQ_OK;
 }
 
-static int is_definite(struct cuda_device *device, const int *info,
-                       int *definite) {
+static int is_definite(struct cuda_device *device, const int *info, int *definite) {
   int value;
-  CUDA_TRY(device, cudaMemcpyAsync(&value, info, sizeof value,
-                                   cudaMemcpyDeviceToHost, device->stream));
+  CUDA_TRY(device,
+           cudaMemcpyAsync(&value, info, sizeof value, cudaMemcpyDeviceToHost, device->stream));
   CUDA_TRY(device, cudaStreamSynchronize(device->stream));
   *definite = value == 0;
   return value >= 0 ? (int)LLQ_OK
-                    : cuda_error(LLQ_ERROR_INTERNAL,
-                                 "cuda:%d: cusolverDnSpotrf: parameter %d",
+                    : cuda_error(LLQ_ERROR_INTERNAL, "cuda:%d: cusolverDnSpotrf: parameter %d",
                                  device->index, -value);
 }
 
 /* As on the CPU: with J the turned identity, J h J = L L^T, and U = J L^-1 J. */
-static int factor_turned(struct cuda_device *device, llq_view *h,
-                         int *definite) {
+static int factor_turned(struct cuda_device *device, llq_view *h, int *definite) {
   struct factoring f;
   CUDA_PASS(place(device, h, &f));
   CUDA_TRY(device, common_turn(device->stream, h->data, f.n, f.root));
-  CUDA_PASS(
-      cuda_algebra_root(device, f.root, f.n, f.work, f.work_size, f.info));
+  CUDA_PASS(cuda_algebra_root(device, f.root, f.n, f.work, f.work_size, f.info));
   CUDA_PASS(is_definite(device, f.info, definite));
   if (!*definite)
     return LLQ_OK;
   CUDA_TRY(device, common_identity(device->stream, f.n, f.inverse));
   CUDA_PASS(cuda_algebra_invert(device, f.root, f.n, f.inverse));
-  CUDA_TRY(device,
-           common_turn_upper(device->stream, f.inverse, f.n, h->data));
+  CUDA_TRY(device, common_turn_upper(device->stream, f.inverse, f.n, h->data));
   return LLQ_OK;
 }
 
@@ -98,21 +91,19 @@ static int factor(void *self, llq_view *h, int *definite) {
 }
 
 /* Numbers of the host where the next kernel reads them. */
-static int place_numbers(struct cuda_device *device, const void *from,
-                         int64_t n, void *to) {
-  CUDA_TRY(device, cudaMemcpyAsync(to, from, (size_t)n * 4,
-                                   cudaMemcpyHostToDevice, device->stream));
+static int place_numbers(struct cuda_device *device, const void *from, int64_t n, void *to) {
+  CUDA_TRY(device,
+           cudaMemcpyAsync(to, from, (size_t)n * 4, cudaMemcpyHostToDevice, device->stream));
   return LLQ_OK;
 }
 
-static int encode(void *self, const llq_encoding *encoding,
-                  const llq_view *factor, llq_view *w, llq_view *errors) {
+static int encode(void *self, const llq_encoding *encoding, const llq_view *factor, llq_view *w,
+                  llq_view *errors) {
   struct cuda_device *device = self;
   const int is_int4 = encoding->format == LLQ_WEIGHT_INT4;
   void *groups;
   if (encoding->n > CUDA_ENCODE_WIDTH_MAX)
-    return cuda_error(LLQ_ERROR_ARGUMENT,
-                      "cuda: a block of %lld columns, at most %d",
+    return cuda_error(LLQ_ERROR_ARGUMENT, "cuda: a block of %lld columns, at most %d",
                       (long long)encoding->n, CUDA_ENCODE_WIDTH_MAX);
   CUDA_PASS(cuda_inputs_on(device, CUDA_ENCODE_WIDTH_MAX * 4, &groups));
   CUDA_PASS(place_numbers(device, encoding->groups, encoding->n, groups));
@@ -136,17 +127,16 @@ static int encode(void *self, const llq_encoding *encoding,
   return cuda_end(device, LLQ_OK);
 }
 
-static int update(void *self, int64_t first, const llq_view *errors,
-                  const llq_view *factor, llq_view *w) {
+static int update(void *self, int64_t first, const llq_view *errors, const llq_view *factor,
+                  llq_view *w) {
   struct cuda_device *device = self;
   CUDA_PASS(cuda_algebra_open(device));
   CUDA_PASS(cuda_begin(device, "update"));
-  return cuda_end(device,
-                  cuda_algebra_update(device, first, errors, factor, w));
+  return cuda_end(device, cuda_algebra_update(device, first, errors, factor, w));
 }
 
-static int arrange(void *self, const llq_view *h, const int32_t *columns,
-                   float by, const float *diagonal, llq_view *out) {
+static int arrange(void *self, const llq_view *h, const int32_t *columns, float by,
+                   const float *diagonal, llq_view *out) {
   struct cuda_device *device = self;
   const int64_t n = h->n_cols;
   void *numbers;
@@ -155,12 +145,8 @@ static int arrange(void *self, const llq_view *h, const int32_t *columns,
   float *placed = (float *)numbers + n;
   CUDA_PASS(place_numbers(device, columns, n, numbers));
   CUDA_PASS(place_numbers(device, diagonal, n, placed));
-  const struct cuda_arrangement arrangement = {.h = h->data,
-                                               .n = n,
-                                               .columns = numbers,
-                                               .diagonal = placed,
-                                               .factor = by,
-                                               .out = out->data};
+  const struct cuda_arrangement arrangement = {
+      .h = h->data, .n = n, .columns = numbers, .diagonal = placed, .factor = by, .out = out->data};
   CUDA_PASS(cuda_begin(device, "arrange"));
   CUDA_TRY(device, common_arrange(device->stream, &arrangement));
   return cuda_end(device, LLQ_OK);

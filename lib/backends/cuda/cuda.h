@@ -33,7 +33,7 @@ struct cuda_device {
   struct cuda_buffer scratch, inputs, ordered, gates;
   struct cuda_left left;
   unsigned *counters; /* of kernels whose blocks share tiles: see kernels.h */
-  unsigned n_moves; /* of those; what was recorded before one is void */
+  unsigned n_moves;   /* of those; what was recorded before one is void */
 
   /* The description of an unfused operation's batch in device memory. */
   void *batch_memory;

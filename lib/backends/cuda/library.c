@@ -17,19 +17,19 @@
 #define SONAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
 /* The functions used, as X(name without cublasLt). */
-#define FUNCTIONS(X)                                                           \
-  X(Create)                                                                    \
-  X(Destroy)                                                                   \
-  X(GetStatusName)                                                             \
-  X(Matmul)                                                                    \
-  X(MatmulAlgoGetHeuristic)                                                    \
-  X(MatmulDescCreate)                                                          \
-  X(MatmulDescDestroy)                                                         \
-  X(MatmulDescSetAttribute)                                                    \
-  X(MatmulPreferenceCreate)                                                    \
-  X(MatmulPreferenceDestroy)                                                   \
-  X(MatmulPreferenceSetAttribute)                                              \
-  X(MatrixLayoutCreate)                                                        \
+#define FUNCTIONS(X)                                                                               \
+  X(Create)                                                                                        \
+  X(Destroy)                                                                                       \
+  X(GetStatusName)                                                                                 \
+  X(Matmul)                                                                                        \
+  X(MatmulAlgoGetHeuristic)                                                                        \
+  X(MatmulDescCreate)                                                                              \
+  X(MatmulDescDestroy)                                                                             \
+  X(MatmulDescSetAttribute)                                                                        \
+  X(MatmulPreferenceCreate)                                                                        \
+  X(MatmulPreferenceDestroy)                                                                       \
+  X(MatmulPreferenceSetAttribute)                                                                  \
+  X(MatrixLayoutCreate)                                                                            \
   X(MatrixLayoutDestroy)
 
 struct functions {
@@ -73,39 +73,33 @@ static const struct {
   cublasComputeType_t compute;
   int is_scaled;
 } types[] = {
-    [CUDA_LIBRARY_BF16] = {CUDA_R_16BF, CUDA_R_16BF, CUDA_R_32F,
-                           CUBLAS_COMPUTE_32F, 0},
-    [CUDA_LIBRARY_BF16_TO_F32] = {CUDA_R_16BF, CUDA_R_32F, CUDA_R_32F,
-                                  CUBLAS_COMPUTE_32F, 0},
-    [CUDA_LIBRARY_FP8] = {CUDA_R_8F_E4M3, CUDA_R_16BF, CUDA_R_32F,
-                          CUBLAS_COMPUTE_32F, 1},
-    [CUDA_LIBRARY_FP8_SUMS] = {CUDA_R_8F_E4M3, CUDA_R_32F, CUDA_R_32F,
-                               CUBLAS_COMPUTE_32F, 0},
-    [CUDA_LIBRARY_INT8_SUMS] = {CUDA_R_8I, CUDA_R_32I, CUDA_R_32I,
-                                CUBLAS_COMPUTE_32I, 0},
+    [CUDA_LIBRARY_BF16] = {CUDA_R_16BF, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F, 0},
+    [CUDA_LIBRARY_BF16_TO_F32] = {CUDA_R_16BF, CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F, 0},
+    [CUDA_LIBRARY_FP8] = {CUDA_R_8F_E4M3, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F, 1},
+    [CUDA_LIBRARY_FP8_SUMS] = {CUDA_R_8F_E4M3, CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F, 0},
+    [CUDA_LIBRARY_INT8_SUMS] = {CUDA_R_8I, CUDA_R_32I, CUDA_R_32I, CUBLAS_COMPUTE_32I, 0},
 };
 
-static int library_fail(const struct cuda_library *library,
-                        cublasStatus_t status, const char *call) {
-  return cuda_error(status == CUBLAS_STATUS_ALLOC_FAILED ? LLQ_ERROR_MEMORY
-                                                         : LLQ_ERROR_DEVICE,
+static int library_fail(const struct cuda_library *library, cublasStatus_t status,
+                        const char *call) {
+  return cuda_error(status == CUBLAS_STATUS_ALLOC_FAILED ? LLQ_ERROR_MEMORY : LLQ_ERROR_DEVICE,
                     "cuda:%d: cublasLt%s: %s", library->device->index, call,
                     library->call.GetStatusName(status));
 }
 
-#define LIBRARY_TRY(library, name, ...)                                        \
-  do {                                                                         \
-    cublasStatus_t try_status = (library)->call.name(__VA_ARGS__);             \
-    if (try_status != CUBLAS_STATUS_SUCCESS)                                   \
-      return library_fail(library, try_status, #name);                         \
+#define LIBRARY_TRY(library, name, ...)                                                            \
+  do {                                                                                             \
+    cublasStatus_t try_status = (library)->call.name(__VA_ARGS__);                                 \
+    if (try_status != CUBLAS_STATUS_SUCCESS)                                                       \
+      return library_fail(library, try_status, #name);                                             \
   } while (0)
 
 /* ---- Opening ---- */
 
 static int resolve(struct cuda_library *library) {
   int n_missing = 0;
-#define RESOLVE(name)                                                          \
-  *(void **)&library->call.name = dlsym(library->file, "cublasLt" #name);      \
+#define RESOLVE(name)                                                                              \
+  *(void **)&library->call.name = dlsym(library->file, "cublasLt" #name);                          \
   n_missing += library->call.name == NULL;
   FUNCTIONS(RESOLVE)
 #undef RESOLVE
@@ -118,19 +112,16 @@ static int start(struct cuda_library *library) {
   const uint64_t size = WORKSPACE_SIZE;
   const uint32_t alignment = 16;
   const cublasLtMatmulPreferenceAttributes_t aligned[] = {
-      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
-      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   LIBRARY_TRY(library, MatmulPreferenceCreate, &library->preference);
   LIBRARY_TRY(library, MatmulPreferenceSetAttribute, library->preference,
               CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &size, sizeof size);
   LIBRARY_TRY(library, MatmulPreferenceSetAttribute, library->preference,
-              CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
-              sizeof reductions);
+              CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
   for (int i = 0; i < 4; i++)
-    LIBRARY_TRY(library, MatmulPreferenceSetAttribute, library->preference,
-                aligned[i], &alignment, sizeof alignment);
+    LIBRARY_TRY(library, MatmulPreferenceSetAttribute, library->preference, aligned[i], &alignment,
+                sizeof alignment);
   CUDA_TRY(library->device, cudaMalloc(&library->workspace, WORKSPACE_SIZE));
   LIBRARY_TRY(library, Create, &library->handle);
   return LLQ_OK;
@@ -152,8 +143,7 @@ static int is_open(struct cuda_library *library) {
   return library->file != NULL && resolve(library) && start(library) == LLQ_OK;
 }
 
-int cuda_library_open(struct cuda_library **out,
-                      const struct cuda_device *device, int flags) {
+int cuda_library_open(struct cuda_library **out, const struct cuda_device *device, int flags) {
   struct cuda_library *library = calloc(1, sizeof *library);
   if (library == NULL)
     return cuda_error(LLQ_ERROR_MEMORY, "cuda: out of host memory");
@@ -163,8 +153,7 @@ int cuda_library_open(struct cuda_library **out,
   return LLQ_OK;
 }
 
-const struct cuda_device *
-cuda_library_device(const struct cuda_library *library) {
+const struct cuda_device *cuda_library_device(const struct cuda_library *library) {
   return library->device;
 }
 
@@ -200,37 +189,31 @@ void cuda_library_close(struct cuda_library *library) {
   free(library);
 }
 
-#define SET(library, plan, attribute, value)                                   \
-  LIBRARY_TRY(library, MatmulDescSetAttribute, (plan)->operation,              \
+#define SET(library, plan, attribute, value)                                                       \
+  LIBRARY_TRY(library, MatmulDescSetAttribute, (plan)->operation,                                  \
               CUBLASLT_MATMUL_DESC_##attribute, &(value), sizeof(value))
 
 /* Column-major, as cuBLASLt sees it: out [n_out, n_rows] = W^T x, where W is
    [n_in, n_out] and x [n_in, n_rows]. */
-static int describe(struct cuda_library *library, const struct key *key,
-                    struct plan *plan) {
+static int describe(struct cuda_library *library, const struct key *key, struct plan *plan) {
   const cublasOperation_t transposed = CUBLAS_OP_T;
-  const cublasLtMatmulMatrixScale_t vector =
-      CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+  const cublasLtMatmulMatrixScale_t vector = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
   const uint64_t n_rows = (uint64_t)key->n_rows, n_in = (uint64_t)key->n_in;
   const uint64_t n_out = (uint64_t)key->n_out;
   cudaDataType_t in = types[key->type].in, out = types[key->type].out;
-  int8_t is_fast =
-      in == CUDA_R_8F_E4M3 && (library->flags & CUDA_LIBRARY_FAST_SUMS);
+  int8_t is_fast = in == CUDA_R_8F_E4M3 && (library->flags & CUDA_LIBRARY_FAST_SUMS);
   plan->key = *key;
-  LIBRARY_TRY(library, MatmulDescCreate, &plan->operation,
-              types[key->type].compute, types[key->type].scalar);
+  LIBRARY_TRY(library, MatmulDescCreate, &plan->operation, types[key->type].compute,
+              types[key->type].scalar);
   SET(library, plan, TRANSA, transposed);
   SET(library, plan, FAST_ACCUM, is_fast);
   if (types[key->type].is_scaled) {
     SET(library, plan, A_SCALE_MODE, vector);
     SET(library, plan, B_SCALE_MODE, vector);
   }
-  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->w, in, n_in, n_out,
-              key->n_in);
-  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->x, in, n_in, n_rows,
-              key->n_in);
-  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->out, out, n_out, n_rows,
-              key->out_stride);
+  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->w, in, n_in, n_out, key->n_in);
+  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->x, in, n_in, n_rows, key->n_in);
+  LIBRARY_TRY(library, MatrixLayoutCreate, &plan->out, out, n_out, n_rows, key->out_stride);
   return LLQ_OK;
 }
 
@@ -257,12 +240,10 @@ static int run(struct cuda_library *library, const struct plan *plan,
   const void *factor = is_int ? (const void *)&int_one : &one;
   const void *none = is_int ? (const void *)&int_zero : &zero;
   const void *residual = matmul->residual;
-  LIBRARY_TRY(library, Matmul, library->handle, plan->operation, factor,
-              matmul->w, plan->w, matmul->x, plan->x,
-              residual != NULL ? factor : none,
-              residual != NULL ? residual : matmul->out, plan->out,
-              matmul->out, plan->out, algorithm, library->workspace,
-              WORKSPACE_SIZE, stream);
+  LIBRARY_TRY(library, Matmul, library->handle, plan->operation, factor, matmul->w, plan->w,
+              matmul->x, plan->x, residual != NULL ? factor : none,
+              residual != NULL ? residual : matmul->out, plan->out, matmul->out, plan->out,
+              algorithm, library->workspace, WORKSPACE_SIZE, stream);
   return LLQ_OK;
 }
 
@@ -294,22 +275,17 @@ static int propose(struct cuda_library *library, struct plan *plan,
                    cublasLtMatmulHeuristicResult_t *candidates, int n_max) {
   int n = 0;
   cublasStatus_t status = library->call.MatmulAlgoGetHeuristic(
-      library->handle, plan->operation, plan->w, plan->x, plan->out, plan->out,
-      library->preference, n_max, candidates, &n);
+      library->handle, plan->operation, plan->w, plan->x, plan->out, plan->out, library->preference,
+      n_max, candidates, &n);
   return status == CUBLAS_STATUS_SUCCESS ? n : 0;
 }
 
-static int choose(struct cuda_library *library, struct plan *plan,
-                  cudaStream_t stream, const struct cuda_matmul *matmul,
-                  int may_run) {
-  struct trial trial = {.library = library,
-                        .plan = plan,
-                        .matmul = matmul,
-                        .stream = stream};
+static int choose(struct cuda_library *library, struct plan *plan, cudaStream_t stream,
+                  const struct cuda_matmul *matmul, int may_run) {
+  struct trial trial = {.library = library, .plan = plan, .matmul = matmul, .stream = stream};
   CUDA_PASS(set_scales(library, plan, matmul));
   int n = propose(library, plan, trial.candidates, may_run ? N_CANDIDATES : 1);
-  int best = may_run && n > 1 ? cuda_fastest(stream, n, run_candidate, &trial)
-                              : 0;
+  int best = may_run && n > 1 ? cuda_fastest(stream, n, run_candidate, &trial) : 0;
   plan->exists = n > 0;
   plan->is_tuned = may_run;
   if (n > 0)
@@ -326,22 +302,18 @@ static uint64_t hash(const struct key *key) {
 }
 
 /* The place of a key's plan: taken by it, or empty. */
-static struct plan *place_of(struct cuda_library *library,
-                             const struct key *key) {
+static struct plan *place_of(struct cuda_library *library, const struct key *key) {
   uint64_t at = hash(key);
   for (;; at++) {
     struct plan *plan = &library->plans[at % N_PLANS];
-    if (plan->operation == NULL ||
-        memcmp(&plan->key, key, sizeof *key) == 0)
+    if (plan->operation == NULL || memcmp(&plan->key, key, sizeof *key) == 0)
       return plan;
   }
 }
 
 static int plan_for(struct cuda_library *library, cudaStream_t stream,
-                    const struct cuda_matmul *matmul, int may_run,
-                    struct plan **out) {
-  struct key key = {matmul->type, matmul->n_rows, matmul->n_out, matmul->n_in,
-                    matmul->out_stride};
+                    const struct cuda_matmul *matmul, int may_run, struct plan **out) {
+  struct key key = {matmul->type, matmul->n_rows, matmul->n_out, matmul->n_in, matmul->out_stride};
   struct plan *plan = place_of(library, &key);
   if (plan->operation == NULL) {
     if (library->n_plans >= N_PLANS * 3 / 4) {
@@ -363,11 +335,9 @@ static int plan_for(struct cuda_library *library, cudaStream_t stream,
   return LLQ_OK;
 }
 
-int cuda_library_has(struct cuda_library *library,
-                     const struct cuda_matmul *matmul) {
+int cuda_library_has(struct cuda_library *library, const struct cuda_matmul *matmul) {
   struct plan *plan;
-  return is_open(library) &&
-         plan_for(library, NULL, matmul, 0, &plan) == LLQ_OK && plan->exists;
+  return is_open(library) && plan_for(library, NULL, matmul, 0, &plan) == LLQ_OK && plan->exists;
 }
 
 int cuda_library_matmul(struct cuda_library *library, cudaStream_t stream,
@@ -375,11 +345,9 @@ int cuda_library_matmul(struct cuda_library *library, cudaStream_t stream,
   struct plan *plan;
   if (!is_open(library))
     return cuda_error(LLQ_ERROR_UNSUPPORTED, "cuda: no " SONAME);
-  CUDA_PASS(plan_for(library, stream, matmul,
-                     may_tune(library, stream, matmul), &plan));
+  CUDA_PASS(plan_for(library, stream, matmul, may_tune(library, stream, matmul), &plan));
   if (!plan->exists)
-    return library_fail(library, CUBLAS_STATUS_NOT_SUPPORTED,
-                        "MatmulAlgoGetHeuristic");
+    return library_fail(library, CUBLAS_STATUS_NOT_SUPPORTED, "MatmulAlgoGetHeuristic");
   CUDA_PASS(set_scales(library, plan, matmul));
   return run(library, plan, &plan->algorithm, stream, matmul);
 }

@@ -6,11 +6,11 @@
 
 #include "backends/cuda/cuda.h"
 
-#define CUDA_PASS(expression)                                                  \
-  do {                                                                         \
-    int pass_status = (expression);                                            \
-    if (pass_status < 0)                                                       \
-      return pass_status;                                                      \
+#define CUDA_PASS(expression)                                                                      \
+  do {                                                                                             \
+    int pass_status = (expression);                                                                \
+    if (pass_status < 0)                                                                           \
+      return pass_status;                                                                          \
   } while (0)
 
 struct cuda_library;
@@ -29,14 +29,12 @@ enum cuda_library_flag {
    the first call of cuda_library_takes().
    @param device  lives longer than the library
    @param flags   of enum cuda_library_flag */
-int cuda_library_open(struct cuda_library **library,
-                      const struct cuda_device *device, int flags);
+int cuda_library_open(struct cuda_library **library, const struct cuda_device *device, int flags);
 void cuda_library_close(struct cuda_library *library);
 
 /* Whether cuda_library_product() can: 0 for everything if the machine has no
    cuBLASLt. Slow at its first call. */
-int cuda_library_takes(struct cuda_library *library,
-                       const struct cuda_product *product);
+int cuda_library_takes(struct cuda_library *library, const struct cuda_product *product);
 
 /* Bytes of launch->scratch for a product. With fewer, down to what
    cuda_library_scratch_least() says, the work is done in more pieces. */
@@ -49,12 +47,10 @@ size_t cuda_library_scratch_least(const struct cuda_product *product);
    cuBLASLt itself adds the residual, the product is not rounded before.
    of_gates: only of a linear that takes codes, without norm; see
    cuda_library_run(). */
-int cuda_library_product(struct cuda_library *library,
-                         const struct cuda_launch *launch,
+int cuda_library_product(struct cuda_library *library, const struct cuda_launch *launch,
                          const struct cuda_product *product, int of_gates);
 
-const struct cuda_device *
-cuda_library_device(const struct cuda_library *library);
+const struct cuda_device *cuda_library_device(const struct cuda_library *library);
 
 /* The bare product y = x W^T, with what the type says of scales. */
 enum cuda_library_type {
@@ -68,10 +64,10 @@ enum cuda_library_type {
 struct cuda_matmul {
   enum cuda_library_type type;
   int64_t n_rows, n_out, n_in;
-  int64_t out_stride;  /* elements from a row of out to the next */
-  const void *w, *x;   /* [n_out, n_in], [n_rows, n_in] */
+  int64_t out_stride;             /* elements from a row of out to the next */
+  const void *w, *x;              /* [n_out, n_in], [n_rows, n_in] */
   const float *scale, *row_scale; /* CUDA_LIBRARY_FP8 */
-  const void *residual; /* as out, to which it is added; may be out; NULL */
+  const void *residual;           /* as out, to which it is added; may be out; NULL */
   void *out;
 };
 
@@ -81,8 +77,7 @@ typedef int cuda_run_fn(void *context, int i);
 int cuda_fastest(cudaStream_t stream, int n, cuda_run_fn *run, void *context);
 
 /* 1 if cuBLASLt has an algorithm for it. */
-int cuda_library_has(struct cuda_library *library,
-                     const struct cuda_matmul *matmul);
+int cuda_library_has(struct cuda_library *library, const struct cuda_matmul *matmul);
 int cuda_library_matmul(struct cuda_library *library, cudaStream_t stream,
                         const struct cuda_matmul *matmul);
 

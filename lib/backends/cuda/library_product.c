@@ -62,13 +62,10 @@ static void place(struct call *call, struct scratch *scratch) {
   if (call->is_quantized) {
     call->x = take(scratch, product->n_rows * linear->n_in);
     call->row_scale = take(scratch, product->n_rows * 4);
-    call->scale = linear->scale_f32 != NULL
-                      ? linear->scale_f32
-                      : take(scratch, linear->n_out * 4);
+    call->scale = linear->scale_f32 != NULL ? linear->scale_f32 : take(scratch, linear->n_out * 4);
   } else {
-    call->x = product->norm != NULL
-                  ? take(scratch, product->n_rows * linear->n_in * 2)
-                  : (void *)(uintptr_t)product->x;
+    call->x = product->norm != NULL ? take(scratch, product->n_rows * linear->n_in * 2)
+                                    : (void *)(uintptr_t)product->x;
   }
   call->y = product->swiglu && !is_int8(product)
                 ? take(scratch, product->n_rows * linear->n_out * 2)
@@ -76,20 +73,17 @@ static void place(struct call *call, struct scratch *scratch) {
 }
 
 /* Rows or outputs that are done at a time, with `size` bytes for them. */
-static int64_t piece(int64_t n, int64_t bytes_each, int64_t least,
-                     int64_t size) {
+static int64_t piece(int64_t n, int64_t bytes_each, int64_t least, int64_t size) {
   int64_t fits = size / bytes_each / 128 * 128;
   return smaller(n, larger(fits, least));
 }
 
 static int64_t sums_piece(const struct cuda_product *product, int64_t size) {
-  return piece(product->n_rows, product->linear->n_out * 4, PIECE_ROWS_LEAST,
-               size);
+  return piece(product->n_rows, product->linear->n_out * 4, PIECE_ROWS_LEAST, size);
 }
 
 static int64_t outs_piece(const struct cuda_product *product, int64_t size) {
-  return piece(product->linear->n_out, product->linear->n_in * 2,
-               PIECE_OUTS_LEAST, size);
+  return piece(product->linear->n_out, product->linear->n_in * 2, PIECE_OUTS_LEAST, size);
 }
 
 /* Beyond the fixed pieces. */
@@ -99,9 +93,7 @@ static int64_t piece_bytes(const struct cuda_product *product, int64_t size) {
     return sums_piece(product, size) * linear->n_out * 4;
   if (is_dequantized(product))
     return outs_piece(product, size) * linear->n_in * 2;
-  return linear->activation == LLQ_ACTIVATION_FP8
-             ? sums_piece(product, 0) * linear->n_out * 4
-             : 0;
+  return linear->activation == LLQ_ACTIVATION_FP8 ? sums_piece(product, 0) * linear->n_out * 4 : 0;
 }
 
 static size_t scratch_for(const struct cuda_product *product, int64_t size) {
@@ -140,10 +132,10 @@ static int prepare(const struct call *call) {
       .n_cols = linear->n_in,
   };
   if (call->is_quantized && call->scale != linear->scale_f32)
-    CUDA_PASS(check(call,
-              common_to_floats(call->launch, linear->scale, linear->dtype,
-                               linear->n_out, call->scale),
-              "common_to_floats"));
+    CUDA_PASS(check(
+        call,
+        common_to_floats(call->launch, linear->scale, linear->dtype, linear->n_out, call->scale),
+        "common_to_floats"));
   if (!call->is_quantized && product->norm == NULL)
     return LLQ_OK;
   return check(call, common_rows(call->launch, &rows), "common_rows");
@@ -184,12 +176,12 @@ static struct cuda_matmul matmul_of(const struct call *call) {
 }
 
 /* Codes: sums of some rows at a time, then their scales, SwiGLU or residual. */
-static int multiply_codes(const struct call *call, enum cuda_library_type type,
-                          char *sums, int64_t n_rows_a_time) {
+static int multiply_codes(const struct call *call, enum cuda_library_type type, char *sums,
+                          int64_t n_rows_a_time) {
   const struct cuda_product *product = call->product;
   const struct cuda_linear *linear = product->linear;
-  int64_t out_bytes = linear->n_out / (product->swiglu ? 2 : 1) *
-                      (product->out_dtype == LLQ_F32 ? 4 : 2);
+  int64_t out_bytes =
+      linear->n_out / (product->swiglu ? 2 : 1) * (product->out_dtype == LLQ_F32 ? 4 : 2);
   for (int64_t r = 0; r < product->n_rows; r += n_rows_a_time) {
     struct cuda_matmul matmul = matmul_of(call);
     matmul.type = type;
@@ -206,22 +198,19 @@ static int multiply_codes(const struct call *call, enum cuda_library_type type,
         .n_rows = matmul.n_rows,
         .n_out = linear->n_out,
         .swiglu = product->swiglu,
-        .residual = product->residual != NULL
-                        ? (const char *)product->residual + r * out_bytes
-                        : NULL,
+        .residual =
+            product->residual != NULL ? (const char *)product->residual + r * out_bytes : NULL,
         .out = (char *)product->out + r * out_bytes,
         .out_dtype = product->out_dtype,
     };
     CUDA_PASS(cuda_library_matmul(call->library, call->launch->stream, &matmul));
-    CUDA_PASS(check(call, common_scale_sums(call->launch, &end),
-              "common_scale_sums"));
+    CUDA_PASS(check(call, common_scale_sums(call->launch, &end), "common_scale_sums"));
   }
   return LLQ_OK;
 }
 
 /* Weights of some outputs at a time, as bf16. */
-static int multiply_dequantized(const struct call *call, char *weights,
-                                int64_t n_outs_a_time) {
+static int multiply_dequantized(const struct call *call, char *weights, int64_t n_outs_a_time) {
   const struct cuda_linear *linear = call->product->linear;
   for (int64_t o = 0; o < linear->n_out; o += n_outs_a_time) {
     struct cuda_matmul matmul = matmul_of(call);
@@ -231,16 +220,14 @@ static int multiply_dequantized(const struct call *call, char *weights,
     matmul.out = (char *)call->y + at;
     if (matmul.residual != NULL)
       matmul.residual = (const char *)matmul.residual + at;
-    CUDA_PASS(check(call,
-              common_dequantize(call->launch, linear, o, matmul.n_out, weights),
-              "common_dequantize"));
+    CUDA_PASS(check(call, common_dequantize(call->launch, linear, o, matmul.n_out, weights),
+                    "common_dequantize"));
     CUDA_PASS(cuda_library_matmul(call->library, call->launch->stream, &matmul));
   }
   return finish(call);
 }
 
-int cuda_library_product(struct cuda_library *library,
-                         const struct cuda_launch *launch,
+int cuda_library_product(struct cuda_library *library, const struct cuda_launch *launch,
                          const struct cuda_product *product, int of_gates) {
   struct scratch scratch = {.memory = launch->scratch};
   struct call call = {.library = library,
@@ -253,18 +240,14 @@ int cuda_library_product(struct cuda_library *library,
   place(&call, &scratch);
   CUDA_PASS(prepare(&call));
   char *rest = scratch.memory + scratch.used;
-  int64_t size = smaller((int64_t)(launch->scratch_size - scratch.used),
-                         PIECE_SIZE);
+  int64_t size = smaller((int64_t)(launch->scratch_size - scratch.used), PIECE_SIZE);
   struct cuda_matmul matmul = matmul_of(&call);
   if (is_int8(product))
-    return multiply_codes(&call, CUDA_LIBRARY_INT8_SUMS, rest,
-                          sums_piece(product, size));
+    return multiply_codes(&call, CUDA_LIBRARY_INT8_SUMS, rest, sums_piece(product, size));
   if (is_dequantized(product))
     return multiply_dequantized(&call, rest, outs_piece(product, size));
-  if (call.is_quantized &&
-      (product->out_dtype == LLQ_F32 || !cuda_library_has(library, &matmul)))
-    return multiply_codes(&call, CUDA_LIBRARY_FP8_SUMS, rest,
-                          sums_piece(product, 0));
+  if (call.is_quantized && (product->out_dtype == LLQ_F32 || !cuda_library_has(library, &matmul)))
+    return multiply_codes(&call, CUDA_LIBRARY_FP8_SUMS, rest, sums_piece(product, 0));
   CUDA_PASS(cuda_library_matmul(library, launch->stream, &matmul));
   return finish(&call);
 }
@@ -278,12 +261,10 @@ static int is_aligned(const void *p) {
 /* cuBLASLt wants rows of 16 bytes for its fast kernels, so do ours. */
 static int takes_shape(const struct cuda_product *product) {
   const struct cuda_linear *linear = product->linear;
-  return linear->n_in % 16 == 0 && linear->n_out % 16 == 0 &&
-         linear->n_in <= 65536 && linear->n_out <= INT32_MAX &&
-         (!product->swiglu || linear->n_out <= 65536) &&
-         is_aligned(product->x) && is_aligned(product->norm) &&
-         is_aligned(product->residual) && is_aligned(product->out) &&
-         is_aligned(linear->data) && product->n_rows <= INT32_MAX;
+  return linear->n_in % 16 == 0 && linear->n_out % 16 == 0 && linear->n_in <= 65536 &&
+         linear->n_out <= INT32_MAX && (!product->swiglu || linear->n_out <= 65536) &&
+         is_aligned(product->x) && is_aligned(product->norm) && is_aligned(product->residual) &&
+         is_aligned(product->out) && is_aligned(linear->data) && product->n_rows <= INT32_MAX;
 }
 
 static int takes_weight(const struct cuda_linear *linear) {
@@ -300,10 +281,9 @@ static int takes_weight(const struct cuda_linear *linear) {
 
 /* What cuBLASLt must have for it: the product of all rows stands for those of
    pieces of them. */
-int cuda_library_takes(struct cuda_library *library,
-                       const struct cuda_product *product) {
-  if (library == NULL || product->n_rows == 0 ||
-      !takes_weight(product->linear) || !takes_shape(product))
+int cuda_library_takes(struct cuda_library *library, const struct cuda_product *product) {
+  if (library == NULL || product->n_rows == 0 || !takes_weight(product->linear) ||
+      !takes_shape(product))
     return 0;
   struct call call = {.library = library, .product = product};
   struct scratch scratch = {0};

@@ -18,9 +18,9 @@
 struct bench {
   struct cuda_device *device;
   struct cuda_library *library; /* takes the fastest algorithm it knows */
-  char *memory; /* 2 * SIZE */
-  char *host;   /* UPLOAD_SIZE, pageable */
-  enum cuda_library_type type; /* of the product that is timed */
+  char *memory;                 /* 2 * SIZE */
+  char *host;                   /* UPLOAD_SIZE, pageable */
+  enum cuda_library_type type;  /* of the product that is timed */
   cudaEvent_t from, to;
 };
 
@@ -150,8 +150,7 @@ static int open_bench(struct bench *bench) {
   fill(bench->host);
   CUDA_TRY(device, cudaEventCreate(&bench->from));
   CUDA_TRY(device, cudaEventCreate(&bench->to));
-  return cuda_library_open(&bench->library, device,
-                           CUDA_LIBRARY_TUNES | CUDA_LIBRARY_FAST_SUMS);
+  return cuda_library_open(&bench->library, device, CUDA_LIBRARY_TUNES | CUDA_LIBRARY_FAST_SUMS);
 }
 
 static int cuda_measure(void *self, llq_device_rates *rates) {

@@ -20,9 +20,9 @@ __global__ void attend_rows(cuda_batch batch, const void *q, int64_t q_stride, i
       query[e] = load_any(q, dtype, q_at + 32 * e + threadIdx.x);
   float peak = -INFINITY, total = 0;
   for (int p = 0; p <= row.position; p++) {
-    int64_t slot = static_cast<int64_t>(batch.pages[row.first_page + p / cache.page_size]) *
-                       cache.page_size +
-                   p % cache.page_size;
+    int64_t slot =
+        static_cast<int64_t>(batch.pages[row.first_page + p / cache.page_size]) * cache.page_size +
+        p % cache.page_size;
     int64_t at = (slot * cache.n_kv_heads + kv_head) * d + threadIdx.x;
     float product = 0;
     for (int e = 0; e < lane_elements; e++)
@@ -35,8 +35,8 @@ __global__ void attend_rows(cuda_batch batch, const void *q, int64_t q_stride, i
     total = total * shrink + weight;
     for (int e = 0; e < lane_elements; e++)
       if (32 * e + static_cast<int>(threadIdx.x) < d)
-        sum[e] = sum[e] * shrink + weight * load_cached(cache.values, cache.dtype,
-                                                        cache.value_scale, at + 32 * e);
+        sum[e] = sum[e] * shrink +
+                 weight * load_cached(cache.values, cache.dtype, cache.value_scale, at + 32 * e);
   }
   for (int e = 0; e < lane_elements; e++)
     if (32 * e + static_cast<int>(threadIdx.x) < d)

@@ -72,7 +72,8 @@ __device__ float fp8_dot(const cuda_linear &w, int64_t o, const void *x, int dty
   return warp_sum(sum) * scale * load_any(w.scale, w.dtype, o);
 }
 
-__global__ void linear_outputs(cuda_linear w, const void *x, int x_dtype, void *out, int out_dtype) {
+__global__ void linear_outputs(cuda_linear w, const void *x, int x_dtype, void *out,
+                               int out_dtype) {
   int64_t o = blockIdx.x * static_cast<int64_t>(warps_per_block) + threadIdx.y;
   int64_t r = blockIdx.y;
   if (o >= w.n_out)

@@ -25,9 +25,10 @@ __global__ void rope_rows(cuda_batch batch, const float *cos_sin, cuda_qkv qkv, 
   rotate(qkv.q, dtype, blockIdx.x * qkv.q_stride, qkv.n_heads, d, table);
   rotate(qkv.k, dtype, blockIdx.x * qkv.kv_stride, cache.n_kv_heads, d, table);
   __syncthreads();
-  int64_t slot = static_cast<int64_t>(batch.pages[row.first_page + row.position / cache.page_size]) *
-                     cache.page_size +
-                 row.position % cache.page_size;
+  int64_t slot =
+      static_cast<int64_t>(batch.pages[row.first_page + row.position / cache.page_size]) *
+          cache.page_size +
+      row.position % cache.page_size;
   for (int i = threadIdx.x; i < kv_width; i += blockDim.x) {
     int64_t from = blockIdx.x * qkv.kv_stride + i, to = slot * kv_width + i;
     store_cached(cache.keys, cache.dtype, cache.key_scale, to, load_any(qkv.k, dtype, from));

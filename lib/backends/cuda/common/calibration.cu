@@ -9,7 +9,9 @@ namespace {
 
 constexpr int threads = 256;
 
-unsigned blocks_for(int64_t n, int64_t size) { return static_cast<unsigned>((n + size - 1) / size); }
+unsigned blocks_for(int64_t n, int64_t size) {
+  return static_cast<unsigned>((n + size - 1) / size);
+}
 
 /* ---- Magnitudes: a lane a column, warps share the rows ---- */
 
@@ -139,8 +141,8 @@ cudaError_t common_magnitudes(cudaStream_t stream, const void *x, int dtype, int
                               int64_t n_cols, float *sums) {
   const unsigned blocks = blocks_for(n_cols, 32);
   if (dtype == LLQ_BF16)
-    add_magnitudes<<<blocks, 32 * column_warps, 0, stream>>>(
-        static_cast<const __nv_bfloat16 *>(x), n_rows, n_cols, sums);
+    add_magnitudes<<<blocks, 32 * column_warps, 0, stream>>>(static_cast<const __nv_bfloat16 *>(x),
+                                                             n_rows, n_cols, sums);
   else
     add_magnitudes<<<blocks, 32 * column_warps, 0, stream>>>(static_cast<const float *>(x), n_rows,
                                                              n_cols, sums);

@@ -113,7 +113,9 @@ __global__ void __launch_bounds__(threads)
   dependency_release();
 }
 
-unsigned blocks_for(int64_t n, int64_t size) { return static_cast<unsigned>((n + size - 1) / size); }
+unsigned blocks_for(int64_t n, int64_t size) {
+  return static_cast<unsigned>((n + size - 1) / size);
+}
 
 } // namespace
 
@@ -134,8 +136,8 @@ cudaError_t common_dequantize(const cuda_launch *launch, const cuda_linear *line
   if (n == 0)
     return cudaSuccess;
   if (linear->format == LLQ_WEIGHT_INT4)
-    return launch_kernel(launch, dequantize_tiles, blocks_for(n, 1024 * warps_per_block), threads, 0,
-                         *linear, first_out * linear->n_in / 1024, n / 1024, to);
+    return launch_kernel(launch, dequantize_tiles, blocks_for(n, 1024 * warps_per_block), threads,
+                         0, *linear, first_out * linear->n_in / 1024, n / 1024, to);
   return launch_kernel(launch, dequantize_bytes, blocks_for(n, 16 * threads), threads, 0, *linear,
                        first_out, n / 16, to);
 }

@@ -16,8 +16,7 @@ int common_dequantize_takes(const struct cuda_linear *linear);
 
 /* out: bf16 [n_outs, n_in], the outputs from first_out on. Both numbers of
    outputs are multiples of 16 if TILED. */
-cudaError_t common_dequantize(const struct cuda_launch *launch,
-                              const struct cuda_linear *linear,
+cudaError_t common_dequantize(const struct cuda_launch *launch, const struct cuda_linear *linear,
                               int64_t first_out, int64_t n_outs, void *out);
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 #include "backends/cuda/common/launch.cuh"
 
 constexpr int n_threads = 1024, n_warps = n_threads / 32;
-constexpr int n_bins = 2048; /* two a thread */
+constexpr int n_bins = 2048;            /* two a thread */
 constexpr double one = 1099511627776.0; /* 2^40, the largest weight */
 typedef unsigned long long u64;
 
@@ -30,10 +30,9 @@ constexpr top nothing = {-INFINITY, -INFINITY, INT32_MAX, 0};
 /* The top of a warp's, in every lane. */
 __device__ top warp_top(top mine) {
   for (int distance = 16; distance > 0; distance /= 2) {
-    top other = {__shfl_xor_sync(~0u, mine.largest, distance),
-                 __shfl_xor_sync(~0u, mine.second, distance),
-                 __shfl_xor_sync(~0u, mine.id, distance),
-                 __shfl_xor_sync(~0u, mine.is_nan, distance)};
+    top other = {
+        __shfl_xor_sync(~0u, mine.largest, distance), __shfl_xor_sync(~0u, mine.second, distance),
+        __shfl_xor_sync(~0u, mine.id, distance), __shfl_xor_sync(~0u, mine.is_nan, distance)};
     mine = merge(mine, other);
   }
   return mine;
@@ -56,8 +55,8 @@ __device__ top block_top(top mine) {
 }
 
 /* Block (b, r): the top of row r's b-th piece. */
-__global__ void __launch_bounds__(n_threads) find_tops(const float *logits, int n, int piece,
-                                                       top *tops) {
+__global__ void __launch_bounds__(n_threads)
+    find_tops(const float *logits, int n, int piece, top *tops) {
   dependency_release();
   dependency_wait();
   const float *row = logits + static_cast<int64_t>(blockIdx.y) * n;
@@ -254,10 +253,9 @@ __device__ int find_drawn(const u64 *weights, int n, int largest, double uniform
 }
 
 /* Block r: row r, whose tops its pieces have. */
-__global__ void __launch_bounds__(n_threads) draw_tokens(const float *logits, int n,
-                                                         const top *tops, int n_tops,
-                                                         u64 *all_weights, const llq_draw *draws,
-                                                         llq_draw *drawn) {
+__global__ void __launch_bounds__(n_threads)
+    draw_tokens(const float *logits, int n, const top *tops, int n_tops, u64 *all_weights,
+                const llq_draw *draws, llq_draw *drawn) {
   dependency_release();
   dependency_wait();
   __shared__ top shared_best;
@@ -309,9 +307,8 @@ cudaError_t common_draw(const cuda_launch *launch, const float *logits, int n_ro
   top *tops = static_cast<top *>(launch->scratch);
   u64 *weights = reinterpret_cast<u64 *>(tops + static_cast<size_t>(n_rows) * n_pieces_max);
   int pieces = n_pieces(n);
-  cudaError_t error =
-      launch_kernel(launch, find_tops, dim3(pieces, n_rows), dim3(n_threads), 0, logits, n,
-                    (n + pieces - 1) / pieces, tops);
+  cudaError_t error = launch_kernel(launch, find_tops, dim3(pieces, n_rows), dim3(n_threads), 0,
+                                    logits, n, (n + pieces - 1) / pieces, tops);
   if (error == cudaSuccess)
     error = launch_kernel(launch, draw_tokens, dim3(n_rows), dim3(n_threads), 0, logits, n, tops,
                           pieces, weights, draws, drawn);

@@ -13,11 +13,12 @@
 constexpr int threads_aimed_at = 512;
 constexpr int vectors_max = 16;
 
-static int is_aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+static int is_aligned(const void *p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
 
 /* f over the block in a fixed order, the same in every thread. */
-template <typename F>
-__device__ float block_reduce(float x, float identity, F f) {
+template <typename F> __device__ float block_reduce(float x, float identity, F f) {
   __shared__ float partial[32];
   for (int distance = 16; distance > 0; distance /= 2)
     x = f(x, __shfl_xor_sync(~0u, x, distance));
@@ -186,8 +187,8 @@ __global__ void __launch_bounds__(1024) transform_rows(const __grid_constant__ c
   if (rows.out == nullptr)
     return;
   bool is_quantized = rows.activation != LLQ_ACTIVATION_NONE;
-  divisor scale(
-      is_quantized ? scale_of(v, rows.activation == LLQ_ACTIVATION_INT8 ? 127.5f : 448.0f) : 1.0f);
+  divisor scale(is_quantized ? scale_of(v, rows.activation == LLQ_ACTIVATION_INT8 ? 127.5f : 448.0f)
+                             : 1.0f);
   if (is_quantized && threadIdx.x == 0)
     rows.row_scale[row] = scale.scale;
 #pragma unroll

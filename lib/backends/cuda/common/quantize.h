@@ -15,27 +15,26 @@ extern "C" {
 /* Steps in their order; all matrices are bf16 and row-major unless they say
    otherwise, and begin at multiples of 16 bytes. */
 struct cuda_rows {
-  const void *x;        /* [n_rows, n_cols]; with swiglu [n_rows, 2 n_cols]: gate
+  const void *x;    /* [n_rows, n_cols]; with swiglu [n_rows, 2 n_cols]: gate
                            and up of a row beside each other */
-  int swiglu;           /* 1: v = silu(gate) * up; otherwise v = x */
-  const void *y;        /* [n_rows, n_cols]: v = v + y; NULL: not */
-  void *sum;            /* where v goes now, for example x; NULL: nowhere */
-  const void *norm;     /* [n_cols]: v = RMS norm of v; NULL: not */
+  int swiglu;       /* 1: v = silu(gate) * up; otherwise v = x */
+  const void *y;    /* [n_rows, n_cols]: v = v + y; NULL: not */
+  void *sum;        /* where v goes now, for example x; NULL: nowhere */
+  const void *norm; /* [n_cols]: v = RMS norm of v; NULL: not */
   float eps;
-  int activation;       /* of enum llq_activation: v is quantized */
-  void *out;            /* [n_rows, n_cols]: v, or its codes, a byte each; may be
+  int activation;    /* of enum llq_activation: v is quantized */
+  void *out;         /* [n_rows, n_cols]: v, or its codes, a byte each; may be
                            x without swiglu. NULL: nowhere */
-  float *row_scale;     /* [n_rows]: scales of the codes */
-  int any_order;        /* 1: the order of a norm's sum may depend on n_rows */
-  int codes_as_bf16;    /* 1: codes go to out as bf16 values, which hold them
+  float *row_scale;  /* [n_rows]: scales of the codes */
+  int any_order;     /* 1: the order of a norm's sum may depend on n_rows */
+  int codes_as_bf16; /* 1: codes go to out as bf16 values, which hold them
                            exactly, for products that take no others */
   int64_t n_rows, n_cols;
 };
 
 /* Whether the shape and the alignment suit: n_cols % 8 == 0, up to 65,536. */
 int common_rows_takes(const struct cuda_rows *rows);
-cudaError_t common_rows(const struct cuda_launch *launch,
-                        const struct cuda_rows *rows);
+cudaError_t common_rows(const struct cuda_launch *launch, const struct cuda_rows *rows);
 
 /* Sums of a product of codes, and what becomes of them. */
 struct cuda_sums {
@@ -45,7 +44,7 @@ struct cuda_sums {
   const void *scale;      /* [n_out] */
   int scale_dtype;
   int64_t n_rows, n_out;
-  int swiglu;             /* as in struct cuda_product */
+  int swiglu; /* as in struct cuda_product */
   const void *residual;
   void *out;
   int out_dtype;
@@ -53,12 +52,11 @@ struct cuda_sums {
 
 /* n_out % 8 == 0, with swiglu n_out % 16 == 0; pointers as above. */
 int common_scale_sums_takes(const struct cuda_sums *sums);
-cudaError_t common_scale_sums(const struct cuda_launch *launch,
-                              const struct cuda_sums *sums);
+cudaError_t common_scale_sums(const struct cuda_launch *launch, const struct cuda_sums *sums);
 
 /* to[i] = from[i] as floats. */
-cudaError_t common_to_floats(const struct cuda_launch *launch, const void *from,
-                             int dtype, int64_t n, float *to);
+cudaError_t common_to_floats(const struct cuda_launch *launch, const void *from, int dtype,
+                             int64_t n, float *to);
 
 #ifdef __cplusplus
 }

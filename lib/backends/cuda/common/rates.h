@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /* Reads all of `from`; may write 4 bytes to `to`. */
-cudaError_t common_read_all(cudaStream_t stream, int n_units, const void *from,
-                            size_t n_bytes, void *to);
+cudaError_t common_read_all(cudaStream_t stream, int n_units, const void *from, size_t n_bytes,
+                            void *to);
 
 #ifdef __cplusplus
 }

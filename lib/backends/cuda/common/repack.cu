@@ -8,7 +8,9 @@ namespace {
 
 constexpr int threads = 256;
 
-unsigned blocks_for(int64_t n) { return static_cast<unsigned>((n + threads - 1) / threads); }
+unsigned blocks_for(int64_t n) {
+  return static_cast<unsigned>((n + threads - 1) / threads);
+}
 
 __device__ int64_t thread_index() {
   return blockIdx.x * static_cast<int64_t>(threads) + threadIdx.x;

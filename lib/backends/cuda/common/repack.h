@@ -24,14 +24,14 @@ extern "C" {
 
 /* All pointers are to device memory; `from` and `to` are as large and distinct.
    n_out is a multiple of 16, n_in of 64. */
-cudaError_t cuda_repack_int4(cudaStream_t stream, const void *from,
-                             int64_t n_out, int64_t n_in, void *to);
+cudaError_t cuda_repack_int4(cudaStream_t stream, const void *from, int64_t n_out, int64_t n_in,
+                             void *to);
 /* Scales of 2 bytes. */
-cudaError_t cuda_repack_scales(cudaStream_t stream, const void *from,
-                               int64_t n_out, int64_t n_groups, void *to);
+cudaError_t cuda_repack_scales(cudaStream_t stream, const void *from, int64_t n_out,
+                               int64_t n_groups, void *to);
 /* From int8 to bf16: `to` is twice as large. */
-cudaError_t cuda_repack_zeros(cudaStream_t stream, const int8_t *from,
-                              int64_t n_out, int64_t n_groups, void *to);
+cudaError_t cuda_repack_zeros(cudaStream_t stream, const int8_t *from, int64_t n_out,
+                              int64_t n_groups, void *to);
 
 #ifdef __cplusplus
 }

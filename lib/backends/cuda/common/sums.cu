@@ -8,7 +8,9 @@
 
 constexpr int threads = 256;
 
-static int is_aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+static int is_aligned(const void *p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
 
 __device__ void load_scales(const cuda_sums &s, int64_t o, float (&scale)[vector_size]) {
 #pragma unroll
@@ -19,11 +21,10 @@ __device__ void load_scales(const cuda_sums &s, int64_t o, float (&scale)[vector
 /* Each sum is used once: it need not stay in the caches. */
 __device__ void load_scaled(const cuda_sums &s, int64_t row, int64_t o, float row_scale,
                             const float (&scale)[vector_size], float (&v)[vector_size]) {
-  const int4 *at = reinterpret_cast<const int4 *>(static_cast<const int *>(s.sums) +
-                                                  row * s.n_out + o);
+  const int4 *at =
+      reinterpret_cast<const int4 *>(static_cast<const int *>(s.sums) + row * s.n_out + o);
   int4 low = __ldcs(at), high = __ldcs(at + 1);
-  const int words[vector_size] = {low.x,  low.y,  low.z,  low.w,
-                                  high.x, high.y, high.z, high.w};
+  const int words[vector_size] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
   for (int j = 0; j < vector_size; j++) {
     float sum = s.sums_dtype == LLQ_I32 ? static_cast<float>(words[j]) : __int_as_float(words[j]);

@@ -8,11 +8,17 @@
 
 namespace {
 
-int64_t blocks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+int64_t blocks_of(int64_t n, int64_t size) {
+  return (n + size - 1) / size;
+}
 
-size_t padded(int64_t size) { return (static_cast<size_t>(size) + 255) / 256 * 256; }
+size_t padded(int64_t size) {
+  return (static_cast<size_t>(size) + 255) / 256 * 256;
+}
 
-bool is_aligned(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+bool is_aligned(const void *p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
 
 bool is_quantized(const cuda_product *product) {
   return product->linear->activation == LLQ_ACTIVATION_FP8;
@@ -120,12 +126,12 @@ int sm80_mixed_takes(const cuda_product *product) {
       (w->format == LLQ_WEIGHT_INT8 || w->format == LLQ_WEIGHT_FP8) && w->zero == nullptr;
   bool suits = w->activation == LLQ_ACTIVATION_NONE ||
                (is_quantized(product) && w->format == LLQ_WEIGHT_FP8 && w->n_groups == 1);
-  return (is_tiled || is_bytes) && suits && w->dtype == LLQ_BF16 && w->group_index == nullptr && w->order == nullptr &&
-         w->n_in % mixed_inputs == 0 && w->group_size % mixed_inputs == 0 && w->n_in <= 65536 &&
-         w->n_out % (product->swiglu ? 32 : 16) == 0 && w->n_out <= 65535 * 128 &&
-         product->n_rows <= INT32_MAX / 128 && product->out_dtype == LLQ_BF16 &&
-         is_aligned(w->data) && is_aligned(product->x) && is_aligned(product->norm) &&
-         is_aligned(product->residual) && is_aligned(product->out);
+  return (is_tiled || is_bytes) && suits && w->dtype == LLQ_BF16 && w->group_index == nullptr &&
+         w->order == nullptr && w->n_in % mixed_inputs == 0 && w->group_size % mixed_inputs == 0 &&
+         w->n_in <= 65536 && w->n_out % (product->swiglu ? 32 : 16) == 0 &&
+         w->n_out <= 65535 * 128 && product->n_rows <= INT32_MAX / 128 &&
+         product->out_dtype == LLQ_BF16 && is_aligned(w->data) && is_aligned(product->x) &&
+         is_aligned(product->norm) && is_aligned(product->residual) && is_aligned(product->out);
 }
 
 /* What a step of 64 inputs takes in a block that has a multiprocessor to itself,
@@ -140,8 +146,9 @@ static double time_of(const cut_cost &cost, int64_t n_blocks, int64_t n_steps, i
                       int n_units) {
   const int64_t in_round = cost.shared > 0 ? 2 * n_units : n_units, last = n_blocks % in_round;
   const double full = cost.shared > 0 ? cost.shared : cost.alone;
-  double step = static_cast<double>(n_blocks / in_round) * full +
-                (last == 0 ? 0 : last <= n_units ? cost.alone : full);
+  double step = static_cast<double>(n_blocks / in_round) * full + (last == 0         ? 0
+                                                                   : last <= n_units ? cost.alone
+                                                                                     : full);
   /* The block that comes last adds the sums of the others. */
   double sums = n_splits > 1 ? 5 + 1.1e-4 * n_splits * cost.n_outs * cost.n_rows : 0;
   return step * static_cast<double>(blocks_of(n_steps, n_splits)) + sums;
@@ -157,8 +164,7 @@ sm80_mixed_cut sm80_mixed_choose(const cuda_product *product, int n_units) {
     for (int n_splits = 1; n_splits == 1 || (n_splits <= 8 && n_steps / n_splits >= 8);
          n_splits *= 2) {
       sm80_mixed_cut cut = {cost.n_outs, cost.n_rows, n_splits};
-      double time =
-          time_of(cost, n_blocks(product, &cut) * n_splits, n_steps, n_splits, n_units);
+      double time = time_of(cost, n_blocks(product, &cut) * n_splits, n_steps, n_splits, n_units);
       if (best_time < 0 || time < best_time) {
         best = cut;
         best_time = time;

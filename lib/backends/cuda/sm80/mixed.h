@@ -22,16 +22,12 @@ struct sm80_mixed_cut {
    are a multiple of 64; bf16 out; all at multiples of 16 bytes. */
 int sm80_mixed_takes(const struct cuda_product *product);
 size_t sm80_mixed_scratch(const struct cuda_product *product, int n_units);
-cudaError_t sm80_mixed(const struct cuda_launch *launch,
-                       const struct cuda_product *product);
+cudaError_t sm80_mixed(const struct cuda_launch *launch, const struct cuda_product *product);
 
 /* What sm80_mixed() chooses, and the product cut otherwise. */
-struct sm80_mixed_cut sm80_mixed_choose(const struct cuda_product *product,
-                                        int n_units);
-size_t sm80_mixed_scratch_of(const struct cuda_product *product,
-                             const struct sm80_mixed_cut *cut);
-cudaError_t sm80_mixed_with(const struct cuda_launch *launch,
-                            const struct cuda_product *product,
+struct sm80_mixed_cut sm80_mixed_choose(const struct cuda_product *product, int n_units);
+size_t sm80_mixed_scratch_of(const struct cuda_product *product, const struct sm80_mixed_cut *cut);
+cudaError_t sm80_mixed_with(const struct cuda_launch *launch, const struct cuda_product *product,
                             const struct sm80_mixed_cut *cut);
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@ namespace {
 struct sm80 {
   static constexpr int shared_memory = 162 * 1024; /* of a block */
 };
-}
+} // namespace
 
 int sm80_stream_takes(const cuda_product *product) {
   return stream_takes(product);

@@ -21,8 +21,7 @@ int sm80_stream_takes(const struct cuda_product *product);
 /* Bytes of launch->scratch that a call can use; with less it is slower, and
    right. */
 size_t sm80_stream_scratch(const struct cuda_product *product, int n_units);
-cudaError_t sm80_stream(const struct cuda_launch *launch,
-                        const struct cuda_product *product);
+cudaError_t sm80_stream(const struct cuda_launch *launch, const struct cuda_product *product);
 
 #ifdef __cplusplus
 }

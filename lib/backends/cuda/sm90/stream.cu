@@ -10,7 +10,7 @@ namespace {
 struct sm90 {
   static constexpr int shared_memory = 226 * 1024; /* of a block */
 };
-}
+} // namespace
 
 int sm90_stream_takes(const cuda_product *product) {
   return stream_takes(product);
