@@ -176,7 +176,7 @@ static bool is_sensible(const bench_shape &s, int64_t n_rows, const mixed_tiles 
   if (t.n_rows > std::max<int64_t>(16, 2 * n_rows - 1) || t.n_rows * 4 < n_rows ||
       (n_rows >= 1024 && (t.n_rows < 96 || t.n_splits != 1)))
     return false;
-  int64_t outs = 64 * t.n_parts * t.n_warpgroups;
+  int64_t outs = 128 * t.n_parts;
   int64_t n_tiles = (s.n_out + outs - 1) / outs * ((n_rows + t.n_rows - 1) / t.n_rows);
   int64_t n_rounds = t.n_splits == 0 ? 0 : (n_tiles * t.n_splits - 1) / n_units;
   return t.n_splits == 1 || n_rounds == 0;

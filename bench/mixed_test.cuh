@@ -11,9 +11,8 @@
 #include "mixed_reference.cuh"
 
 static const mixed_tiles kernels[] = {
-    {16, 2, 2, 2, 0, 1}, {32, 1, 2, 2, 0, 1},  {32, 2, 2, 2, 0, 1},  {64, 1, 2, 2, 0, 1},
-    {64, 2, 2, 1, 0, 1}, {128, 1, 2, 1, 0, 1}, {128, 2, 2, 1, 0, 1}, {256, 1, 2, 1, 0, 1},
-    {64, 1, 2, 1, 1, 1}, {64, 2, 2, 1, 1, 1},  {128, 1, 2, 1, 1, 1}, {192, 1, 2, 1, 1, 1},
+    {16, 2, 0, 1},  {32, 1, 0, 1},  {32, 2, 0, 1},  {64, 1, 0, 1}, {64, 2, 0, 1},  {128, 1, 0, 1},
+    {128, 2, 0, 1}, {256, 1, 0, 1}, {64, 1, 1, 1},  {64, 2, 1, 1}, {128, 1, 1, 1}, {192, 1, 1, 1},
 };
 
 /* Every way to use the kernels. */
@@ -27,7 +26,7 @@ static std::vector<mixed_tiles> all_tiles() {
 
 static std::string name_of(const mixed_tiles &t) {
   char name[64];
-  snprintf(name, sizeof name, "%dx%d.s%d%s", 64 * t.n_parts * t.n_warpgroups, t.n_rows, t.n_splits,
+  snprintf(name, sizeof name, "%dx%d.s%d%s", 128 * t.n_parts, t.n_rows, t.n_splits,
            t.in_shares ? "=" : "");
   return name;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which kernels run a product, y = x W^T with what surrounds it:
 
-   a few rows of int4                               fixed
+   up to four rows of int4, dependence allowed      fixed
    few rows, or no dependence between rows wanted   stream
    many rows, int4                                  mixed; in shares if no
                                                     dependence is wanted (sm_90)

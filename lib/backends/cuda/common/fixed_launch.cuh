@@ -15,7 +15,8 @@ template <class Format, int ring_size> struct fixed_ring {
   }
 };
 
-/* Each block makes integers of x for itself, which takes long of many numbers. */
+/* Each block makes integers of x for itself, which takes long of more than a batch
+   (fixed_batch). */
 inline bool fixed_is_short(const cuda_product &product) {
   int64_t n_in = product.linear->n_in;
   return n_in <= fixed_norm_max
@@ -82,8 +83,7 @@ inline int fixed_takes(const cuda_product *product) {
 template <class Table>
 cudaError_t fixed_run(const cuda_launch *launch, const cuda_product *product) {
   fixed_start<Table> action = {launch, *product, cudaErrorInvalidValue};
-  if (fixed_takes(product))
-    fixed_dispatch(*product->linear, action);
+  fixed_dispatch(*product->linear, action);
   return action.error;
 }
 

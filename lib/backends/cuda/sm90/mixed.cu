@@ -135,31 +135,35 @@ static cudaError_t launch_mixed(const cuda_launch *launch, const cuda_product *p
 typedef cudaError_t mixed_launcher(const cuda_launch *, const cuda_product *, const mixed_tiles &);
 typedef mixed_grid mixed_gridder(const cuda_product *, const mixed_tiles &, int n_units);
 
+/* A kernel; and what a step of its blocks takes, and storing a tile: microseconds on
+   an H100, of which only the ratios matter. */
 struct mixed_kernel {
-  int n_rows, n_parts, n_warpgroups, n_per_unit, in_shares;
+  int n_rows, n_parts, in_shares;
+  double step, store;
   mixed_launcher *launch;
   mixed_gridder *grid;
 };
 
+/* per_unit: blocks whose registers fit a multiprocessor; memory is for one, so that
+   all multiprocessors have work. */
+template <int rows, int parts, int per_unit, int in_shares>
+constexpr mixed_kernel kernel_that_takes(double step, double store) {
+  typedef mixed_shape<rows, parts, 2, per_unit, in_shares> shape;
+  return {rows, parts, in_shares, step, store, launch_mixed<shape>, grid_of<shape>};
+}
+
+static const mixed_kernel kernels[] = {
+    kernel_that_takes<16, 2, 2, 0>(0.42, 0.5),  kernel_that_takes<32, 1, 2, 0>(0.27, 0.4),
+    kernel_that_takes<32, 2, 2, 0>(0.45, 0.6),  kernel_that_takes<64, 1, 2, 0>(0.34, 0.7),
+    kernel_that_takes<64, 2, 1, 0>(0.53, 1.6),  kernel_that_takes<128, 1, 1, 0>(0.44, 1.4),
+    kernel_that_takes<128, 2, 1, 0>(0.66, 3),   kernel_that_takes<256, 1, 1, 0>(0.64, 3.6),
+    kernel_that_takes<64, 1, 1, 1>(0.36, 0.7),  kernel_that_takes<64, 2, 1, 1>(0.57, 1.6),
+    kernel_that_takes<128, 1, 1, 1>(0.45, 1.4), kernel_that_takes<192, 1, 1, 1>(0.55, 2),
+};
+
 static const mixed_kernel *kernel_of(const mixed_tiles &tiles) {
-  static const mixed_kernel kernels[] = {
-#define KERNEL(rows, parts, groups, per_unit, shares)                                              \
-  {rows,                                                                                           \
-   parts,                                                                                          \
-   groups,                                                                                         \
-   per_unit,                                                                                       \
-   shares,                                                                                         \
-   launch_mixed<mixed_shape<rows, parts, groups, per_unit, shares>>,                               \
-   grid_of<mixed_shape<rows, parts, groups, per_unit, shares>>}
-      KERNEL(16, 2, 2, 2, 0),  KERNEL(32, 1, 2, 2, 0),  KERNEL(32, 2, 2, 2, 0),
-      KERNEL(64, 1, 2, 2, 0),  KERNEL(64, 2, 2, 1, 0),  KERNEL(128, 1, 2, 1, 0),
-      KERNEL(128, 2, 2, 1, 0), KERNEL(256, 1, 2, 1, 0), KERNEL(64, 1, 2, 1, 1),
-      KERNEL(64, 2, 2, 1, 1),  KERNEL(128, 1, 2, 1, 1), KERNEL(192, 1, 2, 1, 1),
-#undef KERNEL
-  };
-  for (const auto &kernel : kernels)
+  for (const mixed_kernel &kernel : kernels)
     if (kernel.n_rows == tiles.n_rows && kernel.n_parts == tiles.n_parts &&
-        kernel.n_warpgroups == tiles.n_warpgroups && kernel.n_per_unit == tiles.n_per_unit &&
         kernel.in_shares == tiles.in_shares)
       return &kernel;
   return nullptr;
@@ -187,57 +191,46 @@ int sm90_mixed_takes(const cuda_product *product) {
          aligned(linear.zero);
 }
 
-/* What a step of a block takes, and storing a tile: microseconds on an H100, of
-   which only the ratios matter. */
-struct mixed_cost {
-  int n_rows, n_parts, n_per_unit, in_shares;
-  double step, store;
-};
-
-/* Besides: what pieces cost to leave, and each slot of theirs to add up. */
-static double time_of(const mixed_cost &cost, int n_splits, int64_t n_tiles, int64_t n_steps,
+/* Of a product; besides steps and stores, what pieces cost to leave, and each slot of
+   theirs to add up. */
+static double time_of(const mixed_kernel &kernel, int n_splits, int64_t n_tiles, int64_t n_steps,
                       int n_units) {
-  const double size = cost.n_rows * cost.n_parts; /* of a thread's sums */
+  const double size = kernel.n_rows * kernel.n_parts; /* of a thread's sums */
   if (n_splits == 1) {
     int n_rounds = divide_up(n_tiles, n_units);
-    return n_rounds * (static_cast<double>(n_steps) * cost.step + cost.store);
+    return n_rounds * (static_cast<double>(n_steps) * kernel.step + kernel.store);
   }
   double n_steps_each = divide_up(n_steps, std::max(n_splits, 1)), n_slots = n_splits;
-  double time = cost.store + 1 + 0.015 * size;
+  double time = kernel.store + 1 + 0.015 * size;
   if (n_splits == 0) {
     n_steps_each = static_cast<double>(n_tiles * n_steps) / n_units;
     n_slots = static_cast<double>(n_steps) / n_steps_each + 1;
-    time += static_cast<double>(n_tiles / n_units) * cost.store; /* of whole tiles */
+    time += static_cast<double>(n_tiles / n_units) * kernel.store; /* of whole tiles */
     time += 1.5 + 0.02 * size;
   }
-  if (cost.in_shares)
+  if (kernel.in_shares)
     n_slots = n_splits == 0 ? mixed_shares : 1 + (n_splits - 1) * divide_up(mixed_shares, n_splits);
-  return time + n_steps_each * cost.step + n_slots * (0.7 + 0.006 * size);
+  return time + n_steps_each * kernel.step + n_slots * (0.7 + 0.006 * size);
 }
 
 /* Tiles of fewer than 64 rows read weights too often if there are several. */
 mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_shares) {
-  static const mixed_cost costs[] = {
-      {16, 2, 2, 0, 0.42, 0.5}, {32, 1, 2, 0, 0.27, 0.4},  {32, 2, 2, 0, 0.45, 0.6},
-      {64, 1, 2, 0, 0.34, 0.7}, {64, 2, 1, 0, 0.53, 1.6},  {128, 1, 1, 0, 0.44, 1.4},
-      {128, 2, 1, 0, 0.66, 3},  {256, 1, 1, 0, 0.64, 3.6}, {64, 1, 1, 1, 0.36, 0.7},
-      {64, 2, 1, 1, 0.57, 1.6}, {128, 1, 1, 1, 0.45, 1.4}, {192, 1, 1, 1, 0.55, 2}};
   const int64_t n_steps = product->linear->n_in / step_inputs, n_rows = product->n_rows;
   const bool can_split = n_rows <= 512 && n_steps >= mixed_shares;
   mixed_tiles best = {};
   double least = -1;
-  for (const mixed_cost &cost : costs)
+  for (const mixed_kernel &kernel : kernels)
     for (int n_splits = 0; n_splits <= 8; n_splits++) {
-      int n_columns = divide_up(product->linear->n_out, 128 * cost.n_parts);
-      int64_t n_tiles = static_cast<int64_t>(n_columns) * divide_up(n_rows, cost.n_rows);
-      if (cost.in_shares != in_shares || (n_splits != 1 && !can_split) ||
+      int n_columns = divide_up(product->linear->n_out, 128 * kernel.n_parts);
+      int64_t n_tiles = static_cast<int64_t>(n_columns) * divide_up(n_rows, kernel.n_rows);
+      if (kernel.in_shares != in_shares || (n_splits != 1 && !can_split) ||
           (n_splits > 1 && n_tiles * n_splits > n_units) ||
-          (cost.n_rows < 64 && cost.n_rows < n_rows))
+          (kernel.n_rows < 64 && kernel.n_rows < n_rows))
         continue;
-      double time = time_of(cost, n_splits, n_tiles, n_steps, n_units);
+      double time = time_of(kernel, n_splits, n_tiles, n_steps, n_units);
       if (least < 0 || time < least) {
         least = time;
-        best = {cost.n_rows, cost.n_parts, 2, cost.n_per_unit, in_shares, n_splits};
+        best = {kernel.n_rows, kernel.n_parts, in_shares, n_splits};
       }
     }
   return best;

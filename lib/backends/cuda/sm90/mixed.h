@@ -10,17 +10,14 @@
 extern "C" {
 #endif
 
-/* How a product is cut. A block computes 64 * n_warpgroups * n_parts outputs of
-   n_rows rows at a time: a tile. A tile's inputs are split, or blocks divide the
-   inputs of all tiles evenly; sums of pieces of a tile meet in scratch memory, where
-   the block that comes last adds them up in order. In shares, sums have one order,
-   that of common/stream.cuh. */
+/* How a product is cut. A block computes 128 * n_parts outputs of n_rows rows at a
+   time: a tile. A tile's inputs are split, or blocks divide the inputs of all tiles
+   evenly; sums of pieces of a tile meet in scratch memory, where the block that comes
+   last adds them up in order. In shares, sums have one order, that of
+   common/stream.cuh. */
 struct mixed_tiles {
-  int n_rows;       /* 16, 32, 64, 128, 192 or 256 */
-  int n_parts;      /* of 64 outputs a warpgroup */
-  int n_warpgroups; /* that multiply; one warp more copies */
-  int n_per_unit;   /* blocks whose registers fit a multiprocessor; memory is for one,
-                       so that all multiprocessors have work */
+  int n_rows;  /* 16, 32, 64, 128, 192 or 256 */
+  int n_parts; /* of 64 outputs, of each of two warpgroups */
   int in_shares;
   int n_splits; /* of a tile; 0: even division */
 };
