@@ -81,6 +81,29 @@ add_fixed_blocks(const stream_call &call, stream_ring<Format, n_slots, 0> &ring,
   ring.template replace<n_blocks>();
 }
 
+/* The blocks of a single tile. */
+template <class Format, int n_slots>
+__device__ __forceinline__ void
+add_fixed_single(const stream_call &call, stream_ring<Format, n_slots, 0> &ring, uint32_t rows,
+                 const fixed_operand &at, int lane, fixed_sums &sums) {
+  int block_size = fixed_block_size(call.n_rows);
+#pragma unroll 1
+  for (int block = threadIdx.x / 32; block < call.weight.n_blocks; block += 2 * stream_warps) {
+    uint32_t slots[1];
+    fixed_block x[2];
+    ring.front(slots);
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      x[half].load(at, rows + block_size * (block + stream_warps * half));
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      add_fixed(
+          typename Format::fragment(call.weight, block + stream_warps * half, half, slots[0], lane),
+          x[half], sums);
+    ring.template replace<1>();
+  }
+}
+
 template <class Format, int n_slots>
 __device__ __forceinline__ void
 add_fixed_pair(const stream_call &call, stream_ring<Format, n_slots, 0> &ring, uint32_t rows,
@@ -147,7 +170,10 @@ __global__ void __launch_bounds__(stream_threads, 2)
 #pragma unroll 1
   for (int pair = 0; pair < range.n_pairs; pair++) {
     fixed_sums sums[2] = {};
-    add_fixed_pair(call, ring, shared_address(shared_rows), at, lane, sums);
+    if (range.is_single(call, pair))
+      add_fixed_single(call, ring, shared_address(shared_rows), at, lane, sums[0]);
+    else
+      add_fixed_pair(call, ring, shared_address(shared_rows), at, lane, sums);
     keep_fixed(sums, call, partial, n_kept, lane);
     if (++n_kept < call.n_kept && pair + 1 < range.n_pairs)
       continue;

@@ -53,6 +53,12 @@ struct stream_range {
   __device__ __forceinline__ bool has_second(const stream_call &call, int pair) const {
     return call.swiglu || 2 * pair + 1 < n_tiles;
   }
+
+  /* A tile alone goes through slots two blocks at a time, if each warp has an even
+     number of them. */
+  __device__ __forceinline__ bool is_single(const stream_call &call, int pair) const {
+    return !has_second(call, pair) && call.weight.n_blocks % (2 * stream_warps) == 0;
+  }
 };
 
 /* The thread's number in its warp, once and for all: kept in a register where the
@@ -63,13 +69,14 @@ __device__ __forceinline__ int lane_of_thread() {
   return lane;
 }
 
-/* A warp's ring. A slot holds a block of 64 inputs of both tiles of a pair; and
-   with n_x > 0 also those inputs of 8 n_x rows of x. */
+/* A warp's ring. A slot holds a block of 64 inputs of both tiles of a pair, or two
+   blocks of a single tile; and with n_x > 0 also the inputs of the first of 8 n_x
+   rows of x. */
 template <class Format, int n_slots, int n_x> class stream_ring {
 public:
   __device__ __forceinline__ stream_ring(const stream_call &call, const stream_range &range,
                                          uint32_t shared, int lane)
-      : call(call), range(range), lane(lane), block(threadIdx.x / 32),
+      : call(call), range(range), lane(lane), block(threadIdx.x / 32), stride(stride_of(0)),
         begin(shared + threadIdx.x / 32 * n_slots * slot_size),
         source(call.weight, range.tile(call, 0), second_of(0), lane) {
     if (block >= call.weight.n_blocks)
@@ -78,8 +85,11 @@ public:
 
   __device__ __forceinline__ void fill() {
 #pragma unroll 1
-    for (int i = 0; i < n_slots; i++)
+    for (int i = 0; i < n_slots; i++) {
+      if (i >= n_filling)
+        copy_wait<n_filling - 1>();
       push();
+    }
   }
 
   /* The next n slots, complete. */
@@ -105,6 +115,11 @@ public:
   static constexpr int size = stream_warps * n_slots * slot_size;
 
 private:
+  /* Slots under way while the ring is filled: 30 KB a multiprocessor keep memory busy.
+     With more, x's loads wait behind them; where x streams, it is in them. */
+  static constexpr int n_enough = (30 * 1024 * 2 / (stream_warps * slot_size) + 1) / 2;
+  static constexpr int n_filling = n_x > 0 ? n_slots : n_enough > 0 ? n_enough : 1;
+
   static __device__ __forceinline__ uint32_t after(uint32_t at) {
     return at == (n_slots - 1) * slot_size ? 0 : at + slot_size;
   }
@@ -133,22 +148,31 @@ private:
   }
 
   __device__ __forceinline__ void next_block() {
-    block += stream_warps;
+    block += stride;
     if (__builtin_expect(block < call.weight.n_blocks, 1))
       return;
     block = threadIdx.x / 32;
     pair++;
+    stride = stride_of(pair);
     source = typename Format::source(call.weight, range.tile(call, pair), second_of(pair), lane);
   }
 
-  /* Where there is no second tile, the first is copied once more. */
-  __device__ __forceinline__ int second_of(int pair) const {
-    return range.has_second(call, pair) ? range.second : 0;
+  __device__ __forceinline__ bool is_single(int pair) const {
+    return n_x == 0 && range.is_single(call, pair);
+  }
+
+  /* From a slot's first block to the next slot's. */
+  __device__ __forceinline__ int stride_of(int pair) const {
+    return is_single(pair) ? 2 * stream_warps : stream_warps;
+  }
+
+  __device__ __forceinline__ slot_second second_of(int pair) const {
+    return {range.has_second(call, pair) ? range.second : 0, is_single(pair) ? stream_warps : 0};
   }
 
   const stream_call &call;
   const stream_range &range;
-  int lane, block, pair = 0;
+  int lane, block, stride, pair = 0;
   uint32_t begin, at = 0;
   typename Format::source source;
 };
@@ -301,7 +325,32 @@ sum_blocks(const stream_call &call, stream_ring<Format, n_slots, n_x> &ring, int
   ring.template replace<n_blocks>();
 }
 
-/* This warp's share of a pair's sums. */
+/* This warp's share of a single tile's sums: blocks two at a time, in the same order. */
+template <class Format, int n_slots, int n>
+__device__ __forceinline__ void sum_single(const stream_call &call,
+                                           stream_ring<Format, n_slots, 0> &ring, uint32_t rows,
+                                           int lane, typename Format::sum (&sums)[n][4]) {
+  typedef typename Format::fragment fragment;
+#pragma unroll 1
+  for (int block = threadIdx.x / 32; block < call.weight.n_blocks; block += 2 * stream_warps) {
+    uint32_t slots[1], x[2][n][8];
+    ring.front(slots);
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+      for (int i = 0; i < n; i++)
+        Format::inputs(rows + 128 * (block + stream_warps * half) * call.n_rows +
+                           Format::first_inputs(lane) + 1024 * i,
+                       x[half][i]);
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+      Format::add(fragment(call.weight, block + stream_warps * half, half, slots[0], lane), x[half],
+                  sums);
+    ring.template replace<1>();
+  }
+}
+
+/* And of a pair's. */
 template <class Format, int n_slots, int n_x, int n>
 __device__ __forceinline__ void sum_pair(const stream_call &call,
                                          stream_ring<Format, n_slots, n_x> &ring, uint32_t rows,
@@ -315,6 +364,18 @@ __device__ __forceinline__ void sum_pair(const stream_call &call,
 #pragma unroll 1
   for (; block < n_blocks; block += stream_warps)
     sum_blocks<1>(call, ring, block, rows, lane, sums);
+}
+
+template <class Format, int n_slots, int n_x, int n>
+__device__ __forceinline__ void
+sum_tiles(const stream_call &call, stream_ring<Format, n_slots, n_x> &ring, bool is_single,
+          uint32_t rows, int lane, typename Format::sum (&sums)[2][n][4]) {
+  if constexpr (n_x == 0)
+    if (is_single) {
+      sum_single(call, ring, rows, lane, sums[0]);
+      return;
+    }
+  sum_pair(call, ring, rows, lane, sums);
 }
 
 /* n: eights of rows. `Table` tells apart what is compiled for different GPUs. */
@@ -354,7 +415,7 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
 #pragma unroll 1
   for (int pair = 0; pair < range.n_pairs; pair++) {
     Sum sums[2][n][4] = {};
-    sum_pair(call, ring, shared_address(shared_rows), lane, sums);
+    sum_tiles(call, ring, range.is_single(call, pair), shared_address(shared_rows), lane, sums);
     keep_sums(sums, call, partial, n_kept);
     if (++n_kept < call.n_kept && pair + 1 < range.n_pairs)
       continue;

@@ -8,14 +8,16 @@
    long as both agree), and how to multiply:
 
      is_dense   numbers, not codes
-     n_bytes    of a slot: both tiles of a pair, with what scales belong to them
+     n_bytes    of a slot: a block of both tiles of a pair, or two of one tile, with
+                what scales belong to them
      input      how rows of x are stored: see stream_input.cuh
      sum        the type of sums
      scaled     sums are multiplied by scales of rows and outputs at the end
      unit       what sums are counted in
-     source     where a lane's part of two rows of tiles lies; copy() starts the
-                copies of one block of both
-     fragment   a lane's part of a tile in registers, and its constructor
+     source     where a lane's part of two rows of tiles lies, or of one; copy()
+                starts a slot's copies
+     fragment   a lane's part of a block in registers, from the first or second half
+                of a slot
      inputs()   the registers of operand B for 8 rows of x and 64 inputs, from
                 where they lie + first_inputs(lane)
      add()      adds a tile's products to the sums of eights of rows */
@@ -36,6 +38,12 @@ struct stream_weight {
   uint32_t group_factor; /* block / group_blocks is the high half of a product */
 };
 
+/* From a slot's first block to its second: one of them is 0. Both: the first block
+   once more. */
+struct slot_second {
+  int tiles, blocks;
+};
+
 __device__ __forceinline__ int group_of(const stream_weight &w, int block) {
   return __umulhi(2 * block, w.group_factor);
 }
@@ -52,9 +60,8 @@ __device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, u
   return as_word(__hmul2(__hsub2(as_bf16(code), as_bf16(bias)), as_bf16(scale)));
 }
 
-/* Int4 in CUDA_LAYOUT_TILED (repack.h). A slot: codes of the first tile, of the
-   second; scales of both; zero points of both, or the scales again. Where there is no second tile,
-   its sums are any. */
+/* Int4 in CUDA_LAYOUT_TILED (repack.h). A slot: codes of the first block, of the
+   second; scales of both; zero points of both, or the scales again. */
 template <bool has_zero> struct stream_int4 {
   typedef float sum;
   static constexpr bool is_dense = false;
@@ -66,11 +73,14 @@ template <bool has_zero> struct stream_int4 {
   struct source {
     const char *codes, *side; /* side: 4 bytes of the scales or zero points */
     int64_t to_second;
+    int side_ahead;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, slot_second second,
+                                      int lane) {
       codes = w.data + 512ll * tile * w.n_blocks + 16 * lane;
-      to_second = 512ll * second * w.n_blocks;
-      int64_t side_tile = tile + (lane & 8 ? second : 0);
+      to_second = 512ll * (static_cast<int64_t>(second.tiles) * w.n_blocks + second.blocks);
+      side_ahead = lane & 8 ? second.blocks : 0;
+      int64_t side_tile = tile + (lane & 8 ? second.tiles : 0);
       side = (has_zero && lane >= 16 ? w.zero : w.scale) + 32 * side_tile * w.n_groups +
              4 * (lane % 8);
     }
@@ -80,17 +90,17 @@ template <bool has_zero> struct stream_int4 {
       const char *from = codes + 512ll * block;
       copy_16(to + 16 * lane, from);
       copy_16(to + 512 + 16 * lane, from + to_second);
-      copy_4(to + 1024 + 4 * lane, side + 32ll * group_of(w, block));
+      copy_4(to + 1024 + 4 * lane, side + 32ll * group_of(w, block + side_ahead));
     }
   };
 
   struct fragment {
     uint32_t words[4], scale, zero; /* scale, zero: of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+    __device__ __forceinline__ fragment(const stream_weight &, int, int half, uint32_t from,
                                         int lane) {
-      uint32_t side = from + 1024 + 32 * tile + lane / 4 * 4;
-      store_four(load_shared_16(from + 512 * tile + 16 * lane), words);
+      uint32_t side = from + 1024 + 32 * half + lane / 4 * 4;
+      store_four(load_shared_16(from + 512 * half + 16 * lane), words);
       scale = load_shared_4(side);
       zero = has_zero ? load_shared_4(side + 64) : 0x43084308; /* 136 */
     }
@@ -132,9 +142,10 @@ struct stream_bytes {
     const char *low;
     int64_t to_second;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, slot_second second,
+                                      int lane) {
       low = w.data + (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
-      to_second = 16ll * second * w.n_in;
+      to_second = 16ll * second.tiles * w.n_in + 64ll * second.blocks;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
@@ -150,10 +161,10 @@ struct stream_bytes {
   struct fragment {
     uint32_t low[4], high[4]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+    __device__ __forceinline__ fragment(const stream_weight &, int, int half, uint32_t from,
                                         int lane) {
-      store_four(load_shared_16(from + 1024 * tile + 16 * lane), low);
-      store_four(load_shared_16(from + 1024 * tile + 512 + 16 * lane), high);
+      store_four(load_shared_16(from + 1024 * half + 16 * lane), low);
+      store_four(load_shared_16(from + 1024 * half + 512 + 16 * lane), high);
     }
   };
 
@@ -178,30 +189,33 @@ struct stream_int8 : stream_bytes {
 
   struct source : stream_bytes::source {
     int64_t scale; /* of the lane's row's first group */
+    int ahead;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane)
+    __device__ __forceinline__ source(const stream_weight &w, int tile, slot_second second,
+                                      int lane)
         : stream_bytes::source(w, tile, second, lane) {
-      scale = (16ll * (tile + (lane < 16 ? 0 : second)) + lane % 16) * w.n_groups;
+      scale = (16ll * (tile + (lane < 16 ? 0 : second.tiles)) + lane % 16) * w.n_groups;
+      ahead = lane < 16 ? 0 : second.blocks;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
                                          uint32_t to) const {
       stream_bytes::source::copy(w, block, lane, to);
-      copy_4(to + 2048 + 4 * lane, w.scale + (2 * (scale + group_of(w, block)) & ~3ll));
+      copy_4(to + 2048 + 4 * lane, w.scale + (2 * (scale + group_of(w, block + ahead)) & ~3ll));
     }
   };
 
   struct fragment : stream_bytes::fragment {
     uint32_t scale[2];
 
-    __device__ __forceinline__ fragment(const stream_weight &w, int block, int tile, uint32_t from,
+    __device__ __forceinline__ fragment(const stream_weight &w, int block, int half, uint32_t from,
                                         int lane)
-        : stream_bytes::fragment(w, block, tile, from, lane) {
+        : stream_bytes::fragment(w, block, half, from, lane) {
       int row = lane / 4;
-      uint32_t half = (row * w.n_groups + group_of(w, block)) & 1 ? 0x3232 : 0x1010;
-      uint32_t words = from + 2048 + 64 * tile + 4 * row;
-      scale[0] = __byte_perm(load_shared_4(words), 0, half);
-      scale[1] = __byte_perm(load_shared_4(words + 32), 0, half);
+      uint32_t of_word = (row * w.n_groups + group_of(w, block)) & 1 ? 0x3232 : 0x1010;
+      uint32_t words = from + 2048 + 64 * half + 4 * row;
+      scale[0] = __byte_perm(load_shared_4(words), 0, of_word);
+      scale[1] = __byte_perm(load_shared_4(words + 32), 0, of_word);
     }
   };
 
@@ -306,18 +320,19 @@ struct stream_dense {
     const char *low;
     int64_t to_second;
 
-    __device__ __forceinline__ source(const stream_weight &w, int tile, int second, int lane) {
+    __device__ __forceinline__ source(const stream_weight &w, int tile, slot_second second,
+                                      int lane) {
       low = w.data + 2 * (16ll * tile + lane / 4) * w.n_in + 16 * (lane % 4);
-      to_second = 32ll * second * w.n_in;
+      to_second = 32ll * second.tiles * w.n_in + 128ll * second.blocks;
     }
 
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
                                          uint32_t to) const {
       const char *first = low + 128ll * block;
 #pragma unroll
-      for (int tile = 0; tile < 2; tile++) {
-        const char *from = tile == 0 ? first : first + to_second, *below = from + 16ll * w.n_in;
-        uint32_t at = to + 2048 * tile + 16 * lane;
+      for (int half = 0; half < 2; half++) {
+        const char *from = half == 0 ? first : first + to_second, *below = from + 16ll * w.n_in;
+        uint32_t at = to + 2048 * half + 16 * lane;
         copy_16(at, from);
         copy_16(at + 512, from + 64);
         copy_16(at + 1024, below);
@@ -329,9 +344,9 @@ struct stream_dense {
   struct fragment {
     uint32_t low[8], high[8]; /* of rows g and g + 8 */
 
-    __device__ __forceinline__ fragment(const stream_weight &, int, int tile, uint32_t from,
+    __device__ __forceinline__ fragment(const stream_weight &, int, int half, uint32_t from,
                                         int lane) {
-      uint32_t at = from + 2048 * tile + 16 * lane;
+      uint32_t at = from + 2048 * half + 16 * lane;
       store_four(load_shared_16(at), low);
       store_four(load_shared_16(at + 512), low + 4);
       store_four(load_shared_16(at + 1024), high);
