@@ -55,6 +55,19 @@ struct fixed_inputs {
   }
 };
 
+/* A norm, and its weights of the thread's inputs, fetched ahead. */
+struct fixed_norm {
+  bool present;
+  float eps, share; /* of an input in the mean of squares */
+  fixed_inputs weight = {};
+
+  __device__ __forceinline__ fixed_norm(const __nv_bfloat16 *norm, int n_in, float eps)
+      : present(norm != nullptr), eps(eps), share(1.0f / static_cast<float>(n_in)) {
+    if (present && 16 * static_cast<int>(threadIdx.x) < n_in)
+      weight.load(norm + 16 * threadIdx.x);
+  }
+};
+
 /* The power of two of a block, from its peak's bits: the peak is some 2^14 of it or
    more, and less than 2^15 - 128, so that the high half fits. NaN where the block
    has one, or an infinity. */
@@ -89,33 +102,40 @@ struct fixed_rows {
   char *shared;   /* [n_in / 64] blocks */
   float *partial; /* [n_rows, stream_warps] */
 
-  /* Inputs 16 number to + 15, if there are such. All lanes of a warp take part. */
-  __device__ __forceinline__ void store(const fixed_inputs &x, int row, int number) const {
+  /* Codes of inputs 16 number to + 15, if there are such; their sum. */
+  __device__ __forceinline__ uint32_t store_codes(const fixed_inputs &x, float inverse, int row,
+                                                  int number) const {
     uint32_t low[8], high[8], sum = 0;
-    char *block = shared + number / 4 * fixed_block_size(n_rows);
-    bool is_inside = 16 * number < n_in;
-    fixed_unit unit(x.peak());
-    fix_eight(x.low, unit.inverse, low);
-    fix_eight(x.high, unit.inverse, high);
-    if (is_inside)
-      store_columns(low, high, block + 128 * row + number % 4 * 4);
+    fix_eight(x.low, inverse, low);
+    fix_eight(x.high, inverse, high);
+    if (16 * number < n_in)
+      store_columns(low, high, block(number) + 128 * row + number % 4 * 4);
 #pragma unroll
     for (int i = 0; i < 8; i++)
       sum += low[i] + high[i] - 2 * fixed_bias_bits;
-    sum += __shfl_xor_sync(~0u, sum, 1);
-    sum += __shfl_xor_sync(~0u, sum, 2);
-    if (is_inside && number % 4 == 0)
-      *reinterpret_cast<uint2 *>(block + 128 * n_rows + 8 * row) =
-          make_uint2(__float_as_uint(unit.unit), sum);
+    return sum;
   }
 
-  __device__ __forceinline__ float factor(int row, float eps) const {
+  /* What a block ends with, by its first thread. */
+  __device__ __forceinline__ void store_side(float unit, uint32_t sum, int row, int number) const {
+    if (16 * number < n_in && number % 4 == 0)
+      *reinterpret_cast<uint2 *>(block(number) + 128 * n_rows + 8 * row) =
+          make_uint2(__float_as_uint(unit), sum);
+  }
+
+  /* From the warps' sums of squares. */
+  __device__ __forceinline__ float factor(int row, const fixed_norm &norm) const {
     const float4 *of_warps = reinterpret_cast<const float4 *>(partial + row * stream_warps);
     float4 a = of_warps[0], b = of_warps[1];
-    return norm_factor((a.x + a.y + a.z + a.w) + (b.x + b.y + b.z + b.w), n_in, eps);
+    float sum = (a.x + a.y + a.z + a.w) + (b.x + b.y + b.z + b.w);
+    return __frsqrt_rn(fmaf(sum, norm.share, norm.eps));
   }
 
 private:
+  __device__ __forceinline__ char *block(int number) const {
+    return shared + number / 4 * fixed_block_size(n_rows);
+  }
+
   static __device__ __forceinline__ void store_columns(const uint32_t (&low)[8],
                                                        const uint32_t (&high)[8], char *to) {
 #pragma unroll
@@ -128,22 +148,9 @@ private:
   }
 };
 
-/* Its weights of the thread's inputs, fetched ahead. */
-struct fixed_norm {
-  bool present;
-  float eps;
-  fixed_inputs weight = {};
-
-  __device__ __forceinline__ fixed_norm(const __nv_bfloat16 *norm, int n_in, float eps)
-      : present(norm != nullptr), eps(eps) {
-    if (present && 16 * static_cast<int>(threadIdx.x) < n_in)
-      weight.load(norm + 16 * threadIdx.x);
-  }
-};
-
-/* Some inputs of a thread, of one row or several: their loads are in flight together. */
-struct fixed_batch {
-  static constexpr int n = fixed_rows_max;
+/* n times 16 inputs of a thread, of one row or several, step by step together: each
+   step waits for others, of memory or of the warp. */
+template <int n> struct fixed_batch {
   fixed_inputs x[n];
   int row[n], number[n];
 
@@ -176,28 +183,50 @@ struct fixed_batch {
 #pragma unroll
     for (int i = 0; i < n; i++)
       if (i < rows.n_rows)
-        x[i].normalize(norm.weight, rows.factor(i, norm.eps));
+        x[i].normalize(norm.weight, rows.factor(i, norm));
   }
 
+  /* All lanes of a warp take part. */
   __device__ __forceinline__ void store(const fixed_rows &rows) const {
+    uint32_t sum[n];
+    float unit[n];
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+      fixed_unit of_block(x[i].peak());
+      unit[i] = of_block.unit;
+      sum[i] = rows.store_codes(x[i], of_block.inverse, row[i], number[i]);
+    }
 #pragma unroll
     for (int i = 0; i < n; i++)
-      if (number[i] / 32 * 32 * 16 < rows.n_in) /* the same in a warp */
-        rows.store(x[i], row[i], number[i]);
+      sum[i] += __shfl_xor_sync(~0u, sum[i], 1);
+#pragma unroll
+    for (int i = 0; i < n; i++)
+      rows.store_side(unit[i], sum[i] + __shfl_xor_sync(~0u, sum[i], 2), row[i], number[i]);
   }
 };
 
-/* Complete for every thread afterwards. */
-__device__ __forceinline__ void fix_rows(const fixed_rows &rows, const fixed_norm &norm) {
+template <int n>
+__device__ __forceinline__ void fix_batches(const fixed_rows &rows, const fixed_norm &norm) {
   int row = 0, number = threadIdx.x;
 #pragma unroll 1
   while (number / stream_threads * stream_threads * 16 < rows.n_in) {
-    fixed_batch batch;
+    fixed_batch<n> batch;
     batch.load(rows, row, number);
     if (norm.present)
       batch.normalize(rows, norm);
     batch.store(rows);
   }
+}
+
+/* Complete for every thread afterwards. */
+__device__ __forceinline__ void fix_rows(const fixed_rows &rows, const fixed_norm &norm) {
+  int n = (rows.n_in + fixed_norm_max - 1) / fixed_norm_max * rows.n_rows;
+  if (n == 1)
+    fix_batches<1>(rows, norm);
+  else if (n == 2)
+    fix_batches<2>(rows, norm);
+  else
+    fix_batches<fixed_rows_max>(rows, norm);
   __syncthreads();
 }
 
