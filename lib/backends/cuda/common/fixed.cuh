@@ -161,11 +161,12 @@ __global__ void __launch_bounds__(stream_threads, 2)
                                              partial_size(call.n_rows, call.n_kept));
   ring.fill();
   fixed_norm norm(call.norm, call.weight.n_in, call.eps);
+  stream_finish<Format> finish(call, range, partial, nullptr);
+  fixed_operand at(call.n_rows, lane);
   dependency_wait();
+  finish.fetch_residual();
   fix_rows({call.x, call.n_rows, call.weight.n_in, shared_rows, squares}, norm);
 
-  fixed_operand at(call.n_rows, lane);
-  stream_finish<Format> finish(call, range, partial, nullptr);
   int n_kept = 0;
 #pragma unroll 1
   for (int pair = 0; pair < range.n_pairs; pair++) {

@@ -220,8 +220,8 @@ struct stream_output {
 };
 
 __device__ __forceinline__ stream_output output_of(const stream_call &call, int item) {
-  int width = call.swiglu ? 16 : 32, row = item / width;
-  int pair = row / call.n_rows;
+  int row = item >> (call.swiglu ? 4 : 5);
+  int pair = call.n_rows == 1 ? row : row / call.n_rows;
   return {pair, row - pair * call.n_rows, call.swiglu ? 0 : item / 16 % 2, item % 16};
 }
 
@@ -233,6 +233,15 @@ public:
   __device__ __forceinline__ stream_finish(const stream_call &call, const stream_range &range,
                                            const Sum *partial, const float *row_scale)
       : call(call), range(range), partial(partial), row_scale(row_scale) {
+    stream_output o = output_of(call, threadIdx.x);
+    if (call.residual != nullptr && o.pair < range.n_pairs && is_output(o, 0))
+      residual_at = call.residual + place(o, output(o, 0));
+  }
+
+  /* What the thread's first output adds to, ahead. */
+  __device__ __forceinline__ void fetch_residual() {
+    if (residual_at != nullptr)
+      residual = __ldcg(residual_at);
   }
 
   /* n pairs from `first` on. */
@@ -241,28 +250,40 @@ public:
 #pragma unroll 1
     for (int item = threadIdx.x; item < n_items; item += stream_threads) {
       stream_output o = output_of(call, item);
-      if (o.tile == 0 || range.has_second(call, first + o.pair))
-        write(o, range.tile(call, first + o.pair) * tile_outputs);
+      if (is_output(o, first))
+        write(o, output(o, first), first == 0 && item < stream_threads);
     }
   }
 
 private:
-  __device__ __forceinline__ void write(const stream_output &o, int first_output) const {
-    int first = first_output + o.index, second = first + range.second * tile_outputs;
-    float y = product(o, o.tile, o.tile == 0 ? first : second);
-    int64_t at = static_cast<int64_t>(o.row) * (call.swiglu ? call.n_out / 2 : call.n_out) +
-                 (o.tile == 0 ? first : second);
+  __device__ __forceinline__ bool is_output(const stream_output &o, int first_pair) const {
+    return o.tile == 0 || range.has_second(call, first_pair + o.pair);
+  }
+
+  __device__ __forceinline__ int output(const stream_output &o, int first_pair) const {
+    return (range.tile(call, first_pair + o.pair) + o.tile * range.second) * tile_outputs + o.index;
+  }
+
+  /* Where it lies in what the call writes. */
+  __device__ __forceinline__ int64_t place(const stream_output &o, int output) const {
+    return static_cast<int64_t>(o.row) * (call.swiglu ? call.n_out / 2 : call.n_out) + output;
+  }
+
+  __device__ __forceinline__ void write(const stream_output &o, int output, bool is_fetched) const {
+    float y = product(o, o.tile, output);
+    int64_t at = place(o, output);
     if (call.out_f32) {
       static_cast<float *>(call.out)[at] = y;
       return;
     }
     if (call.swiglu) {
       float gate = round_to(LLQ_BF16, y);
-      float up = round_to(LLQ_BF16, product(o, 1, second));
+      float up = round_to(LLQ_BF16, product(o, 1, output + range.second * tile_outputs));
       y = gate / (1.0f + expf(-gate)) * up;
     }
     if (call.residual != nullptr) /* through L2, as x */
-      y = __bfloat162float(__ldcg(call.residual + at)) + round_to(LLQ_BF16, y);
+      y = __bfloat162float(is_fetched ? residual : __ldcg(call.residual + at)) +
+          round_to(LLQ_BF16, y);
     store(static_cast<__nv_bfloat16 *>(call.out), at, y);
   }
 
@@ -281,6 +302,8 @@ private:
   const stream_range &range;
   const Sum *partial;
   const float *row_scale;
+  const __nv_bfloat16 *residual_at = nullptr;
+  __nv_bfloat16 residual = {};
 };
 
 /* Shared memory, in this order; n_x as in stream_ring. */
@@ -398,19 +421,21 @@ __global__ void __launch_bounds__(stream_threads, n == 1 ? 2 : 1)
   float *row_value = row_partial + stream_warps * call.n_rows;
   stream_rows_of_x of_x = {call.x,      call.n_rows, call.weight.n_in,
                            shared_rows, row_partial, row_value};
+  stream_finish<Format> finish(call, range, partial, row_value);
   if (streams_x) {
     dependency_wait();
     ring.fill();
+    finish.fetch_residual();
   } else {
     ring.fill();
     stream_norm norm(call.norm, call.weight.n_in, call.eps);
     dependency_wait();
+    finish.fetch_residual();
     prepare_rows<Format::input, 8 * n>(of_x, call.prepared, norm);
   }
 
   if (call.row_scale != nullptr && static_cast<int>(threadIdx.x) < call.n_rows)
     row_value[threadIdx.x] = __ldcg(call.row_scale + threadIdx.x);
-  stream_finish<Format> finish(call, range, partial, row_value);
   int n_kept = 0;
 #pragma unroll 1
   for (int pair = 0; pair < range.n_pairs; pair++) {
