@@ -142,17 +142,26 @@ __device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_
   }
 }
 
-/* Four codes as bf16. An E4M3 code's bits lie in a float's, its exponent 120 too
-   low; subnormal ones too. */
-__device__ __forceinline__ uint2 decode(uint32_t codes, int dtype) {
-  float x[4];
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    uint32_t code = codes >> 8 * i & 0xff;
-    x[i] = dtype == LLQ_I8 ? static_cast<float>(static_cast<int8_t>(code))
-                           : __uint_as_float((code & 0x80) << 24 | (code & 0x7f) << 20) * 0x1p120f;
-  }
-  return make_uint2(pair_of(x[0], x[1]), pair_of(x[2], x[3]));
+/* Two int8 codes, of bytes 2 i and 2 i + 1, as bf16. Under 0x43 a byte is 128 and its
+   low seven bits, or 256 and twice them where the sign is set: 128 and the low bits,
+   less 128 or 256, is the code. */
+__device__ __forceinline__ uint32_t decode_int8(uint32_t codes, int i) {
+  uint32_t x = __byte_perm(codes, 0x43434343, i == 0 ? 0x4140 : 0x4342);
+  return as_word(__hsub2(as_bf16(x & 0xff7fff7f), as_bf16(x & 0xff80ff80)));
+}
+
+/* Two E4M3 codes. Their bits lie in a bf16's, the exponent 120 too low; subnormal ones
+   too. */
+__device__ __forceinline__ uint32_t decode_e4m3(uint32_t codes, int i) {
+  uint32_t x = __byte_perm(codes, 0, i == 0 ? 0x1404 : 0x3424);
+  x = (x & 0x80008000) | (x >> 4 & 0x07f007f0);
+  return as_word(__hmul2(as_bf16(x), as_bf16(0x7b807b80)));
+}
+
+/* Four codes as bf16. */
+template <int dtype> __device__ __forceinline__ uint2 decode(uint32_t codes) {
+  return dtype == LLQ_I8 ? make_uint2(decode_int8(codes, 0), decode_int8(codes, 1))
+                         : make_uint2(decode_e4m3(codes, 0), decode_e4m3(codes, 1));
 }
 
 /* Four numbers become the nearest codes, and then what these are as bf16. */
@@ -161,44 +170,72 @@ __device__ __forceinline__ uint32_t encode(uint32_t &low, uint32_t &high, int dt
   uint32_t codes = code_of(dtype, scale, a.x) | code_of(dtype, scale, a.y) << 8 |
                    code_of(dtype, scale, b.x) << 16 |
                    static_cast<uint32_t>(code_of(dtype, scale, b.y)) << 24;
-  uint2 decoded = decode(codes, dtype);
+  uint2 decoded = dtype == LLQ_I8 ? decode<LLQ_I8>(codes) : decode<LLQ_F8_E4M3>(codes);
   low = decoded.x, high = decoded.y;
   return codes;
 }
+
+/* A thread's codes of a tile's keys and values, by sixteens. */
+template <int D, int n_threads> struct tile_codes {
+  static constexpr int n_chunks = D / 16, n_all = tile_positions * n_chunks;
+  static constexpr int n_passes = (n_all + n_threads - 1) / n_threads;
+  uint4 codes[2][n_passes];
+
+  static __device__ __forceinline__ bool has(int index) {
+    return n_all % n_threads == 0 || index < n_all;
+  }
+
+  __device__ __forceinline__ void load(unsigned char *const (&tiles)[2]) {
+#pragma unroll
+    for (int i = 0; i < n_passes; i++)
+#pragma unroll
+      for (int t = 0; t < 2; t++) {
+        int index = i * n_threads + threadIdx.x;
+        if (has(index))
+          codes[t][i] = reinterpret_cast<const uint4 *>(tiles[t])[index];
+      }
+  }
+
+  /* As bf16, to where they belong. */
+  template <int dtype>
+  __device__ __forceinline__ void store(unsigned char *const (&tiles)[2], int skipped) const {
+#pragma unroll
+    for (int i = 0; i < n_passes; i++)
+#pragma unroll
+      for (int t = 0; t < 2; t++) {
+        int index = i * n_threads + threadIdx.x, row = index / n_chunks;
+        if (row != skipped && has(index))
+          store_sixteen<dtype>(tiles[t], codes[t][i], row, index % n_chunks * 2);
+      }
+  }
+
+private:
+  template <int dtype>
+  static __device__ __forceinline__ void store_sixteen(unsigned char *tile, uint4 codes, int row,
+                                                       int chunk) {
+    uint2 a = decode<dtype>(codes.x), b = decode<dtype>(codes.y);
+    uint2 c = decode<dtype>(codes.z), d = decode<dtype>(codes.w);
+    *reinterpret_cast<uint4 *>(tile + head_tile<D>::offset(row, chunk)) =
+        make_uint4(a.x, a.y, b.x, b.y);
+    *reinterpret_cast<uint4 *>(tile + head_tile<D>::offset(row, chunk + 1)) =
+        make_uint4(c.x, c.y, d.x, d.y);
+  }
+};
 
 /* The codes of a tile's keys and values, which have come, become bf16 in place;
    but not those of a row `skipped`. A barrier must follow. */
 template <int D, int n_threads>
 __device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *values, int dtype,
                                             int skipped) {
-  constexpr int n_chunks = D / 16, n_all = tile_positions * n_chunks;
-  constexpr int n_passes = (n_all + n_threads - 1) / n_threads;
-  uint4 codes[2][n_passes];
   unsigned char *const tiles[2] = {keys, values};
+  tile_codes<D, n_threads> codes;
   __syncthreads();
-#pragma unroll
-  for (int i = 0; i < n_passes; i++)
-#pragma unroll
-    for (int t = 0; t < 2; t++) {
-      int index = i * n_threads + threadIdx.x;
-      if (n_all % n_threads == 0 || index < n_all)
-        codes[t][i] = reinterpret_cast<const uint4 *>(tiles[t])[index];
-    }
+  codes.load(tiles);
   __syncthreads();
-#pragma unroll
-  for (int i = 0; i < n_passes; i++)
-#pragma unroll
-    for (int t = 0; t < 2; t++) {
-      int index = i * n_threads + threadIdx.x, row = index / n_chunks, chunk = index % n_chunks * 2;
-      if (row == skipped || (n_all % n_threads != 0 && index >= n_all))
-        continue;
-      uint2 a = decode(codes[t][i].x, dtype), b = decode(codes[t][i].y, dtype);
-      uint2 c = decode(codes[t][i].z, dtype), d = decode(codes[t][i].w, dtype);
-      *reinterpret_cast<uint4 *>(tiles[t] + head_tile<D>::offset(row, chunk)) =
-          make_uint4(a.x, a.y, b.x, b.y);
-      *reinterpret_cast<uint4 *>(tiles[t] + head_tile<D>::offset(row, chunk + 1)) =
-          make_uint4(c.x, c.y, d.x, d.y);
-    }
+  if (dtype == LLQ_I8)
+    codes.template store<LLQ_I8>(tiles, skipped);
+  else
+    codes.template store<LLQ_F8_E4M3>(tiles, skipped);
 }
 
 /* Elements i and i + D / 2 of a head, two pairs at a time. Products and sums

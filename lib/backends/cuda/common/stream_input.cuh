@@ -51,14 +51,6 @@ __device__ __forceinline__ uint4 *chunk_of(const stream_rows_of_x &rows, int row
   return reinterpret_cast<uint4 *>(rows.shared + at);
 }
 
-__device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
-  return *reinterpret_cast<__nv_bfloat162 *>(&x);
-}
-
-template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
-  return *reinterpret_cast<uint32_t *>(&x);
-}
-
 /* Global to shared memory, eight chunks in flight. Through L2: another kernel
    has written x, maybe while this one was already running. */
 __device__ __forceinline__ void load_rows(const stream_rows_of_x &rows) {

@@ -15,6 +15,14 @@ __device__ __forceinline__ float high_half(uint32_t pair) {
   return __uint_as_float(pair & 0xffff0000u);
 }
 
+__device__ __forceinline__ __nv_bfloat162 as_bf16(uint32_t x) {
+  return *reinterpret_cast<__nv_bfloat162 *>(&x);
+}
+
+template <class T> __device__ __forceinline__ uint32_t as_word(T x) {
+  return *reinterpret_cast<uint32_t *>(&x);
+}
+
 /* Both rounded to bf16; a in the low half. */
 __device__ __forceinline__ uint32_t pair_of(float a, float b) {
   __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
