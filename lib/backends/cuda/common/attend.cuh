@@ -12,9 +12,8 @@
    computes which part changes nothing. A row's result in an mma depends on that
    row of the first operand alone.
 
-   Of a cache in 8 bits (`coded`) a tile's codes are copied to where it will lie,
-   and become bf16 there, which has them all. Their scales are factors of S and
-   of the result. */
+   Of a cache in 8 bits (`coded`) a tile's codes become bf16, which has them all, in
+   shared memory. Their scales are factors of S and of the result. */
 #ifndef LLQ_CUDA_ATTEND_CUH
 #define LLQ_CUDA_ATTEND_CUH
 
@@ -181,35 +180,48 @@ template <int D, int n_threads> struct tile_codes {
   static constexpr int n_passes = (n_all + n_threads - 1) / n_threads;
   uint4 codes[2][n_passes];
 
+  __device__ __forceinline__ void load(const unsigned char *keys, const unsigned char *values) {
+    const uint4 *const from[2] = {reinterpret_cast<const uint4 *>(keys),
+                                  reinterpret_cast<const uint4 *>(values)};
+#pragma unroll
+    for (int i = 0; i < n_passes; i++)
+#pragma unroll
+      for (int t = 0; t < 2; t++)
+        if (has(index(i)))
+          codes[t][i] = from[t][index(i)];
+  }
+
+  /* As bf16, to where a tile has them; but not those of a row `skipped`. */
+  __device__ __forceinline__ void store(unsigned char *keys, unsigned char *values, int dtype,
+                                        int skipped) const {
+    unsigned char *const tiles[2] = {keys, values};
+    if (dtype == LLQ_I8)
+      store_as<LLQ_I8>(tiles, skipped);
+    else
+      store_as<LLQ_F8_E4M3>(tiles, skipped);
+  }
+
+private:
+  static __device__ __forceinline__ int index(int i) {
+    return i * n_threads + threadIdx.x;
+  }
+
   static __device__ __forceinline__ bool has(int index) {
     return n_all % n_threads == 0 || index < n_all;
   }
 
-  __device__ __forceinline__ void load(unsigned char *const (&tiles)[2]) {
-#pragma unroll
-    for (int i = 0; i < n_passes; i++)
-#pragma unroll
-      for (int t = 0; t < 2; t++) {
-        int index = i * n_threads + threadIdx.x;
-        if (has(index))
-          codes[t][i] = reinterpret_cast<const uint4 *>(tiles[t])[index];
-      }
-  }
-
-  /* As bf16, to where they belong. */
   template <int dtype>
-  __device__ __forceinline__ void store(unsigned char *const (&tiles)[2], int skipped) const {
+  __device__ __forceinline__ void store_as(unsigned char *const (&tiles)[2], int skipped) const {
 #pragma unroll
     for (int i = 0; i < n_passes; i++)
 #pragma unroll
       for (int t = 0; t < 2; t++) {
-        int index = i * n_threads + threadIdx.x, row = index / n_chunks;
-        if (row != skipped && has(index))
-          store_sixteen<dtype>(tiles[t], codes[t][i], row, index % n_chunks * 2);
+        int row = index(i) / n_chunks;
+        if (row != skipped && has(index(i)))
+          store_sixteen<dtype>(tiles[t], codes[t][i], row, index(i) % n_chunks * 2);
       }
   }
 
-private:
   template <int dtype>
   static __device__ __forceinline__ void store_sixteen(unsigned char *tile, uint4 codes, int row,
                                                        int chunk) {
@@ -222,20 +234,15 @@ private:
   }
 };
 
-/* The codes of a tile's keys and values, which have come, become bf16 in place;
-   but not those of a row `skipped`. A barrier must follow. */
+/* The codes of a tile's keys and values, which have come, become bf16 in place. A
+   barrier must follow. */
 template <int D, int n_threads>
-__device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *values, int dtype,
-                                            int skipped) {
-  unsigned char *const tiles[2] = {keys, values};
+__device__ __forceinline__ void decode_tile(unsigned char *keys, unsigned char *values, int dtype) {
   tile_codes<D, n_threads> codes;
   __syncthreads();
-  codes.load(tiles);
+  codes.load(keys, values);
   __syncthreads();
-  if (dtype == LLQ_I8)
-    codes.template store<LLQ_I8>(tiles, skipped);
-  else
-    codes.template store<LLQ_F8_E4M3>(tiles, skipped);
+  codes.store(keys, values, dtype, -1);
 }
 
 /* Elements i and i + D / 2 of a head, two pairs at a time. Products and sums

@@ -312,7 +312,7 @@ __global__ __launch_bounds__(32 * n_warps) void attend_chunk(attend_arguments a)
     unsigned char *values = tiles + (tile % n_stages * 2 + 1) * size;
     copies_wait<n_stages - 2>();
     if constexpr (coded)
-      decode_tile<D, 32 * n_warps>(values - size, values, a.cache.dtype, -1);
+      decode_tile<D, 32 * n_warps>(values - size, values, a.cache.dtype);
     products::publish_copies();
     __syncthreads();
     fetch(tile + n_stages - 1);

@@ -43,7 +43,7 @@ inline attend_arguments arguments_of(const cuda_attention *attention) {
 /* A cluster of n_blocks for each segment of one row and head of k. */
 template <int D, int n_heads, int n_blocks, int n_stages, bool coded>
 cudaError_t launch_token_of(const cuda_launch *launch, const attend_arguments &a) {
-  constexpr int size = sizeof(token_memory<D, n_heads, n_blocks, n_stages>);
+  constexpr int size = sizeof(token_memory<D, n_heads, n_blocks, n_stages, coded>);
   auto kernel = attend_token<D, n_heads, n_blocks, n_stages, coded>;
   cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, size);

@@ -93,10 +93,36 @@ template <int D, bool coded> struct fresh_pair {
   }
 };
 
-/* Of n_blocks blocks, for up to n_heads heads. */
-template <int D, int n_heads, int n_blocks, int n_stages> struct token_memory {
-  static constexpr int n_columns = D / n_blocks; /* that a block joins */
+/* Keys and values of tiles, as they come and as they are used. */
+template <int D, int n_stages, bool coded> struct token_tiles {
   unsigned char tiles[n_stages][2][head_tile<D>::size];
+
+  __device__ __forceinline__ unsigned char (&coming(int i))[2][head_tile<D>::size] {
+    return tiles[i];
+  }
+
+  __device__ __forceinline__ unsigned char (&used(int i))[2][head_tile<D>::size] {
+    return tiles[i];
+  }
+};
+
+template <int D, int n_stages> struct token_tiles<D, n_stages, true> {
+  unsigned char codes[n_stages][2][head_tile<D>::size / 2];
+  unsigned char tile[2][head_tile<D>::size];
+
+  __device__ __forceinline__ unsigned char (&coming(int i))[2][head_tile<D>::size / 2] {
+    return codes[i];
+  }
+
+  __device__ __forceinline__ unsigned char (&used(int))[2][head_tile<D>::size] {
+    return tile;
+  }
+};
+
+/* Of n_blocks blocks, for up to n_heads heads. */
+template <int D, int n_heads, int n_blocks, int n_stages, bool coded> struct token_memory {
+  static constexpr int n_columns = D / n_blocks; /* that a block joins */
+  token_tiles<D, n_stages, coded> tiles;
   uint4 weights[4][32];                        /* P, as the warps' first operands */
   float peaks[4][group_max];                   /* of each warp's positions */
   float sums[2][n_blocks][n_heads][n_columns]; /* of a round's tiles */
@@ -242,19 +268,24 @@ template <int D, bool coded> struct token {
   }
 
   /* Starts the copy of what was in the cache before. */
-  __device__ __forceinline__ void fetch(const attend_arguments &a, int tile,
-                                        unsigned char (&to)[2][head_tile<D>::size]) const {
+  __device__ __forceinline__ void fetch(const attend_arguments &a, int tile, unsigned char *keys,
+                                        unsigned char *values) const {
     bool is_last = tile == last;
     fetch_tile<D, token_threads, coded>(a, segment.first_page, kv_head, tile,
                                         is_last ? own : tile_positions, is_last ? own : -1,
-                                        shared_address(to[0]), shared_address(to[1]));
+                                        shared_address(keys), shared_address(values));
   }
 
   /* What has come of a tile, and what is new, as bf16. A barrier must follow. */
-  __device__ __forceinline__ void finish(const attend_arguments &a, int tile,
-                                         unsigned char (&to)[2][head_tile<D>::size]) const {
-    if constexpr (coded)
-      decode_tile<D, token_threads>(to[0], to[1], a.cache.dtype, tile == last ? own : -1);
+  template <class Coming, class Used>
+  __device__ __forceinline__ void finish(const attend_arguments &a, int tile, const Coming &from,
+                                         Used &to) const {
+    if constexpr (coded) {
+      tile_codes<D, token_threads> codes;
+      __syncthreads(); /* codes have come; the tile before is done with */
+      codes.load(from[0], from[1]);
+      codes.store(to[0], to[1], a.cache.dtype, tile == last ? own : -1);
+    }
     if (tile == last)
       fresh.place(to[0], to[1], own);
   }
@@ -308,7 +339,7 @@ __device__ __forceinline__ void join_round(running_sum (&running)[n_elements],
 
 template <int D, int n_heads, int n_blocks, int n_stages, bool coded>
 __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a) {
-  using memory_type = token_memory<D, n_heads, n_blocks, n_stages>;
+  using memory_type = token_memory<D, n_heads, n_blocks, n_stages, coded>;
   constexpr int n_columns = memory_type::n_columns;
   constexpr int n_elements = (n_heads * n_columns + token_threads - 1) / token_threads;
   extern __shared__ __align__(128) unsigned char raw[];
@@ -321,8 +352,10 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
   int rank = blockIdx.x;
   auto fetch = [&](int round) {
     int tile = round * n_blocks + rank;
-    if (tile <= own.last)
-      own.fetch(a, tile, memory.tiles[round % n_stages]);
+    if (tile <= own.last) {
+      auto &to = memory.tiles.coming(round % n_stages);
+      own.fetch(a, tile, to[0], to[1]);
+    }
     copies_commit();
   };
 #pragma unroll
@@ -337,13 +370,13 @@ __global__ __launch_bounds__(token_threads) void attend_token(attend_arguments a
   for (int round = 0; round < n_rounds; round++) {
     int tile = round * n_blocks + rank;
     bool has_tile = tile <= own.last;
-    auto &keys_values = memory.tiles[round % n_stages];
+    auto &keys_values = memory.tiles.used(round % n_stages);
     if (round == 0)
       copies_wait<n_stages - 1>();
     else
       copies_wait<n_stages - 2>();
     if (has_tile)
-      own.finish(a, tile, keys_values);
+      own.finish(a, tile, memory.tiles.coming(round % n_stages), keys_values);
     __syncthreads(); /* copies have come; the tile before is done with */
     if (round > 0)
       fetch(round - 1 + n_stages);
