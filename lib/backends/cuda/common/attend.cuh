@@ -102,6 +102,13 @@ template <int D> struct head_tile {
   }
 };
 
+/* Where sixteen codes of a tile's row lie as they come; rows in pairs, in different
+   banks. */
+template <int D> __device__ __forceinline__ uint32_t codes_offset(int row, int sixteen) {
+  int key = D == 128 ? (row & 1) << 2 : 0;
+  return static_cast<uint32_t>(row * D + ((sixteen ^ key) << 4));
+}
+
 __device__ __forceinline__ int64_t cache_slot(const attend_arguments &a, int first_page,
                                               int position) {
   int64_t page = __ldg(&a.batch.pages[first_page + (position >> a.page_shift)]);
@@ -109,7 +116,7 @@ __device__ __forceinline__ int64_t cache_slot(const attend_arguments &a, int fir
 }
 
 /* Starts the copy of a tile's keys and values; those from n_valid on are zero.
-   A row `skipped` is left to the caller. Codes lie row by row. */
+   A row `skipped` is left to the caller. */
 template <int D, int n_threads, bool coded>
 __device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_page, int kv_head,
                                            int tile, int n_valid, int skipped, uint32_t keys,
@@ -133,7 +140,7 @@ __device__ __forceinline__ void fetch_tile(const attend_arguments &a, int first_
   for (int i = 0; i < n_copies; i++) {
     int index = i * n_threads + threadIdx.x;
     int row = index / n_chunks, chunk = index % n_chunks;
-    uint32_t offset = coded ? row * D + chunk * 16 : head_tile<D>::offset(row, chunk);
+    uint32_t offset = coded ? codes_offset<D>(row, chunk) : head_tile<D>::offset(row, chunk);
     if (row == skipped || (n_all % n_threads != 0 && index >= n_all))
       continue;
     copy_async(keys + offset, static_cast<const char *>(a.cache.keys) + at[i], row < n_valid);
@@ -181,14 +188,14 @@ template <int D, int n_threads> struct tile_codes {
   uint4 codes[2][n_passes];
 
   __device__ __forceinline__ void load(const unsigned char *keys, const unsigned char *values) {
-    const uint4 *const from[2] = {reinterpret_cast<const uint4 *>(keys),
-                                  reinterpret_cast<const uint4 *>(values)};
+    const unsigned char *const from[2] = {keys, values};
 #pragma unroll
     for (int i = 0; i < n_passes; i++)
 #pragma unroll
       for (int t = 0; t < 2; t++)
-        if (has(index(i)))
-          codes[t][i] = from[t][index(i)];
+        if (place at(i * n_threads + threadIdx.x); at.row < tile_positions)
+          codes[t][i] =
+              *reinterpret_cast<const uint4 *>(from[t] + codes_offset<D>(at.row, at.sixteen));
   }
 
   /* As bf16, to where a tile has them; but not those of a row `skipped`. */
@@ -202,24 +209,24 @@ template <int D, int n_threads> struct tile_codes {
   }
 
 private:
-  static __device__ __forceinline__ int index(int i) {
-    return i * n_threads + threadIdx.x;
-  }
+  /* The place in a tile of a thread's sixteen: the two that each becomes are stored by
+     eight threads at a time, which have two rows so that banks differ. */
+  struct place {
+    int row, sixteen;
 
-  static __device__ __forceinline__ bool has(int index) {
-    return n_all % n_threads == 0 || index < n_all;
-  }
+    __device__ __forceinline__ explicit place(int index)
+        : row(index / (2 * n_chunks) * 2 + index % 2), sixteen(index / 2 % n_chunks) {
+    }
+  };
 
   template <int dtype>
   __device__ __forceinline__ void store_as(unsigned char *const (&tiles)[2], int skipped) const {
 #pragma unroll
     for (int i = 0; i < n_passes; i++)
 #pragma unroll
-      for (int t = 0; t < 2; t++) {
-        int row = index(i) / n_chunks;
-        if (row != skipped && has(index(i)))
-          store_sixteen<dtype>(tiles[t], codes[t][i], row, index(i) % n_chunks * 2);
-      }
+      for (int t = 0; t < 2; t++)
+        if (place at(i * n_threads + threadIdx.x); at.row < tile_positions && at.row != skipped)
+          store_sixteen<dtype>(tiles[t], codes[t][i], at.row, 2 * at.sixteen);
   }
 
   template <int dtype>

@@ -171,6 +171,7 @@ __global__ void __launch_bounds__(1024) transform_rows(const __grid_constant__ c
   const int64_t row = blockIdx.x;
   uint4 weights[vectors] = {};
   float v[vectors][vector_size] = {};
+  dependency_release();
   if (rows.norm != nullptr)
 #pragma unroll
     for (int i = 0; i < vectors; i++)
@@ -181,7 +182,6 @@ __global__ void __launch_bounds__(1024) transform_rows(const __grid_constant__ c
   for (int i = 0; i < vectors; i++)
     if (int at = i * blockDim.x + threadIdx.x; at < n_vectors)
       load_vector(rows, row, at, v[i]);
-  dependency_release();
   if (rows.norm != nullptr)
     normalize(rows, weights, v);
   if (rows.out == nullptr)
