@@ -165,13 +165,18 @@ __device__ void store_codes(const cuda_rows &rows, int64_t at, const float (&v)[
   static_cast<uint4 *>(rows.out)[at] = packed(values);
 }
 
+/* Up to so many rows leave multiprocessors to the next kernel, which may start at
+   once; with more, rows would wait for its blocks. */
+constexpr int rows_beside = 128;
+
 template <int vectors>
 __global__ void __launch_bounds__(1024) transform_rows(const __grid_constant__ cuda_rows rows) {
   const int n_vectors = static_cast<int>(rows.n_cols / vector_size);
   const int64_t row = blockIdx.x;
   uint4 weights[vectors] = {};
   float v[vectors][vector_size] = {};
-  dependency_release();
+  if (gridDim.x <= rows_beside)
+    dependency_release();
   if (rows.norm != nullptr)
 #pragma unroll
     for (int i = 0; i < vectors; i++)
@@ -182,6 +187,8 @@ __global__ void __launch_bounds__(1024) transform_rows(const __grid_constant__ c
   for (int i = 0; i < vectors; i++)
     if (int at = i * blockDim.x + threadIdx.x; at < n_vectors)
       load_vector(rows, row, at, v[i]);
+  if (gridDim.x > rows_beside)
+    dependency_release();
   if (rows.norm != nullptr)
     normalize(rows, weights, v);
   if (rows.out == nullptr)

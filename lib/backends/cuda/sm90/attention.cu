@@ -15,16 +15,15 @@ int cluster_size(const cuda_launch *launch, const attend_arguments &a) {
 
 template <int D, bool coded>
 cudaError_t attend_tokens(const cuda_launch *launch, const attend_arguments &a) {
-  constexpr int n_stages = coded ? 4 : 2;
   switch (cluster_size(launch, a)) {
   case 8:
-    return launch_token<D, 8, n_stages, coded>(launch, a);
+    return launch_token<D, 8, 2, coded>(launch, a);
   case 4:
-    return launch_token<D, 4, n_stages, coded>(launch, a);
+    return launch_token<D, 4, 2, coded>(launch, a);
   case 2:
-    return launch_token<D, 2, n_stages, coded>(launch, a);
+    return launch_token<D, 2, 2, coded>(launch, a);
   default:
-    return launch_token<D, 1, n_stages, coded>(launch, a);
+    return launch_token<D, 1, 2, coded>(launch, a);
   }
 }
 
