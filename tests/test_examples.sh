@@ -11,8 +11,8 @@ command -v pkg-config > /dev/null ||
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 configured() {
-  PKG_CONFIG_PATH=$top_builddir/packaging PKG_CONFIG_DISABLE_UNINSTALLED=1 \
-    pkg-config --variable="$1" llq
+  env -u PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_PATH="$top_builddir/packaging" \
+    PKG_CONFIG_DISABLE_UNINSTALLED=1 pkg-config --variable="$1" llq
 }
 prefix=$(configured prefix)
 lib=$(configured libdir)
@@ -20,7 +20,8 @@ lib=${lib#"$prefix"}
 root=$scratch/root
 export PKG_CONFIG_PATH=$root$prefix$lib/pkgconfig
 export PKG_CONFIG_SYSROOT_DIR=$root
-export LD_LIBRARY_PATH=$root$prefix$lib
+needed=${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH=$root$prefix$lib$needed
 export LLQ_BACKEND=cpu
 # What was installed finds its own.
 unset LLQ_DATA LLQ_BACKEND_PATH
@@ -83,7 +84,7 @@ moved=$scratch/moved
 mv "$root$prefix" "$moved"
 unset PKG_CONFIG_SYSROOT_DIR
 export PKG_CONFIG_PATH=$moved$lib/pkgconfig
-export LD_LIBRARY_PATH=$moved$lib
+export LD_LIBRARY_PATH=$moved$lib$needed
 
 flags_follow() {
   [ "$(pkg-config --define-prefix --variable=cdef llq)" -ef \
