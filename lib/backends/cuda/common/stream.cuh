@@ -69,8 +69,8 @@ __device__ __forceinline__ int lane_of_thread() {
   return lane;
 }
 
-/* A warp's ring. A slot holds a block of 64 inputs of both tiles of a pair, or two
-   blocks of a single tile; and with n_x > 0 also the inputs of the first of 8 n_x
+/* A warp's ring. A slot holds a block of 64 inputs of both tiles of a pair; with n_x =
+   0 where a tile is alone, two blocks of it; with n_x > 0 also those inputs of 8 n_x
    rows of x. */
 template <class Format, int n_slots, int n_x> class stream_ring {
 public:
