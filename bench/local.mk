@@ -20,6 +20,9 @@ bench_bench_linear_LDADD = libllqi.la
 # Tokens a second: bench/bench_generate MODEL [THREADS [f32|bf16]]
 EXTRA_PROGRAMS += bench/bench_generate
 bench_bench_generate_LDADD = libllq.la
+# From files to a device: bench/bench_load DIRECTORY BACKEND [cold]
+EXTRA_PROGRAMS += bench/bench_load
+bench_bench_load_LDADD = libllq.la
 # GPTQ's time: bench/bench_gptq MODEL BACKEND [SAMPLES [LENGTH [LAYERS ...]]]
 EXTRA_PROGRAMS += bench/bench_gptq
 bench_bench_gptq_LDADD = libllq.la
