@@ -94,12 +94,11 @@ def test_a_bar_shows_progress(model, capsys):
     assert "quantize" in capsys.readouterr().err
 
 
-# More than a busy machine finishes before it delivers a signal.
-N_TASKS = 100
-PROGRAM = f"""
-import sys, llq
+PROGRAM = """
+import signal, sys, llq
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 model = llq.Model("llq-micro")
-with llq.Evaluator(model, "llq-micro", sys.argv[1], n_tasks={N_TASKS}) as evaluator:
+with llq.Evaluator(model, "llq-micro", sys.argv[1], n_tasks=16) as evaluator:
     try:
         evaluator.run(lambda p: print(p.done, flush=True))
     except KeyboardInterrupt:
@@ -122,9 +121,9 @@ def test_ctrl_c_stops_and_the_same_call_continues(tmp_path):
         first.stdout.read()
     assert first.returncode == 3
     kept = list(llq.Run(folder).samples())
-    assert 2 <= len(kept) < N_TASKS
+    assert 2 <= len(kept) < 16
     with start(folder) as second:
         second.stdout.read()
     assert second.returncode == 0
     samples = list(llq.Run(folder).samples())
-    assert samples[:len(kept)] == kept and len(samples) == N_TASKS
+    assert samples[:len(kept)] == kept and len(samples) == 16
