@@ -3,7 +3,7 @@
    alone and beside what the device takes from host memory.
      bench_load DIRECTORY BACKEND [cold]
    cold: the files are dropped from the page cache before each time, which
-   needs that nobody else has them open. See doc/performance_gpu.md. */
+   needs that nobody else has them open. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <dirent.h>
@@ -17,7 +17,7 @@
 #include <llq/llq.h>
 
 #define REPEATS 3
-#define CHUNK ((size_t)16 << 20)
+#define CHUNK (16 << 20)
 
 static double now(void) {
   struct timespec time;
@@ -42,35 +42,39 @@ static int is_weights(const char *name) {
   return dot != NULL && strcmp(dot, ".safetensors") == 0;
 }
 
-/* Bytes of a file, read through `buffer`; NULL: dropped from the page cache. */
-static double take_file(const char *path, char *buffer) {
+/* Drops a file from the page cache. */
+static double drop(int file) {
+  posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  return 0;
+}
+
+/* Its bytes, read. */
+static double read_all(int file) {
+  static char buffer[CHUNK];
   double n_bytes = 0;
-  int file = open(path, O_RDONLY);
-  if (file < 0)
-    fail(path);
-  if (buffer == NULL)
-    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-  for (ssize_t n = 1; buffer != NULL && n > 0; n_bytes += (double)n)
-    if ((n = read(file, buffer, CHUNK)) < 0)
-      fail(path);
-  close(file);
+  for (ssize_t n; (n = read(file, buffer, CHUNK)) != 0; n_bytes += (double)n)
+    if (n < 0)
+      fail("read");
   return n_bytes;
 }
 
-/* The same of all weight files of a directory. */
-static double take_files(const char *directory, char *buffer) {
-  double n_bytes = 0;
+/* The sum of what `act` gives for each weight file of a directory. */
+static double each_file(const char *directory, double (*act)(int file)) {
+  double sum = 0;
   DIR *entries = opendir(directory);
   if (entries == NULL)
     fail(directory);
   for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-    if (is_weights(entry->d_name))
-      n_bytes += take_file(path, buffer);
+    if (!is_weights(entry->d_name))
+      continue;
+    int file = openat(dirfd(entries), entry->d_name, O_RDONLY);
+    if (file < 0)
+      fail(entry->d_name);
+    sum += act(file);
+    close(file);
   }
   closedir(entries);
-  return n_bytes;
+  return sum;
 }
 
 static void print_rate(const char *what, double n_bytes, double seconds) {
@@ -80,14 +84,10 @@ static void print_rate(const char *what, double n_bytes, double seconds) {
 }
 
 static void time_reading(const char *directory, int is_cold) {
-  char *buffer = malloc(CHUNK);
-  if (buffer == NULL)
-    fail("memory");
   if (is_cold)
-    take_files(directory, NULL);
-  double start = now(), n_bytes = take_files(directory, buffer);
+    each_file(directory, drop);
+  double start = now(), n_bytes = each_file(directory, read_all);
   print_rate("files read", n_bytes, now() - start);
-  free(buffer);
 }
 
 static void time_loading(const char *directory, llq_backend *backend,
@@ -98,7 +98,7 @@ static void time_loading(const char *directory, llq_backend *backend,
   llq_model *model;
   llq_generator *generator;
   if (is_cold)
-    take_files(directory, NULL);
+    each_file(directory, drop);
   double start = now();
   check(llq_model_open(&model, directory, NULL));
   double opened = now();
@@ -112,11 +112,11 @@ static void time_loading(const char *directory, llq_backend *backend,
 }
 
 int main(int argc, char **argv) {
-  if (argc < 3) {
+  const int is_cold = argc == 4 && strcmp(argv[3], "cold") == 0;
+  if (argc < 3 || argc > 3 + is_cold) {
     fprintf(stderr, "usage: %s DIRECTORY BACKEND [cold]\n", argv[0]);
     return 2;
   }
-  const int is_cold = argc > 3 && strcmp(argv[3], "cold") == 0;
   llq_device_rates rates = {.struct_size = sizeof rates};
   llq_backend *backend;
   check(llq_backend_open(&backend, argv[2], NULL));

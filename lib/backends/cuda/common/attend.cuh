@@ -156,8 +156,8 @@ __device__ __forceinline__ uint32_t decode_int8(uint32_t codes, int i) {
   return as_word(__hsub2(as_bf16(x & 0xff7fff7f), as_bf16(x & 0xff80ff80)));
 }
 
-/* Two E4M3 codes. Their bits lie in a bf16's, the exponent 120 too low; subnormal ones
-   too. */
+/* Two E4M3 codes. Their bits lie in a bf16's, the exponent 120 too low, subnormal ones
+   too: times 2^120. */
 __device__ __forceinline__ uint32_t decode_e4m3(uint32_t codes, int i) {
   uint32_t x = __byte_perm(codes, 0, i == 0 ? 0x1404 : 0x3424);
   x = (x & 0x80008000) | (x >> 4 & 0x07f007f0);

@@ -389,6 +389,7 @@ __device__ __forceinline__ void sum_pair(const stream_call &call,
     sum_blocks<1>(call, ring, block, rows, lane, sums);
 }
 
+/* Of either. */
 template <class Format, int n_slots, int n_x, int n>
 __device__ __forceinline__ void
 sum_tiles(const stream_call &call, stream_ring<Format, n_slots, n_x> &ring, bool is_single,
