@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mixed int4 product of sm_90: held against a plain product on many shapes,
-   then timed with every tile beside bf16 cuBLASLt, weights cold: [test|time] */
+   then timed with every tile beside bf16 cuBLASLt, weights cold:
+     bench_cuda_mixed [test|small|time [MOST_ROWS]] */
 #include <cublasLt.h>
 #include <string.h>
 
@@ -224,7 +225,7 @@ static void time_rows(const bench_memory &m, int64_t n_rows, cublasLtHandle_t ha
   sums[3] += in_shares;
 }
 
-static void time_all(int n_units) {
+static void time_all(int n_units, int64_t n_most) {
   const bench_shape shapes[] = {{"qkv", 4096, 6144, 0},
                                 {"o", 4096, 4096, 0},
                                 {"gate_up", 4096, 28672, 1},
@@ -234,11 +235,11 @@ static void time_all(int n_units) {
   cublasLtCreate(&handle);
   for (const bench_shape &s : shapes) {
     bench_memory m = make_memory(s);
-    for (int r = 0; r < n_row_counts; r++)
+    for (int r = 0; r < n_row_counts && row_counts[r] <= n_most; r++)
       time_rows(m, row_counts[r], handle, n_units, sums[r]);
     free_memory(m);
   }
-  for (int r = 0; r < n_row_counts; r++)
+  for (int r = 0; r < n_row_counts && row_counts[r] <= n_most; r++)
     printf("four at %4lld rows: best %.1f us, chosen %.1f, shares %.1f, cublas "
            "%.1f\n",
            static_cast<long long>(row_counts[r]), sums[r][0], sums[r][1], sums[r][3], sums[r][2]);
@@ -255,6 +256,6 @@ int main(int argc, char **argv) {
   if (strcmp(what, "time") != 0)
     failures = test_all(properties.multiProcessorCount, strcmp(what, "small") == 0);
   if (strcmp(what, "test") != 0 && strcmp(what, "small") != 0)
-    time_all(properties.multiProcessorCount);
+    time_all(properties.multiProcessorCount, argc > 2 ? atoi(argv[2]) : most_rows);
   return failures != 0;
 }

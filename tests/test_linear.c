@@ -39,12 +39,21 @@ static void multiply(llq_backend *backend,
   guarded_close(&out);
 }
 
-static void random_inputs(float *x, int64_t n_in) {
+/* GPUs multiply 2^-32 of integer weights with activations that are no codes. */
+static float smallest_input(const struct weight_format *format) {
+  int is_integer =
+      format->format == LLQ_WEIGHT_INT4 || format->format == LLQ_WEIGHT_INT8;
+  return is_integer && format->activation == LLQ_ACTIVATION_NONE ? 1e-24f
+                                                                 : 1e-36f;
+}
+
+static void random_inputs(const struct weight_format *format, float *x,
+                          int64_t n_in) {
   normal_values(17, 1, x, (size_t)(ROWS_MAX * n_in));
   for (int64_t i = 0; i < n_in; i++) {
     x[1 * n_in + i] = 0;
     x[2 * n_in + i] *= 1e18f;
-    x[3 * n_in + i] *= 1e-36f;
+    x[3 * n_in + i] *= smallest_input(format);
   }
   x[4 * n_in + n_in / 2] = NAN;
   x[5 * n_in + n_in - 1] = INFINITY;
@@ -95,7 +104,7 @@ static void compare_weight(llq_backend *reference, llq_backend *subject,
   static const int types[][2] = {
       {LLQ_F32, LLQ_F32}, {LLQ_BF16, LLQ_BF16}, {LLQ_BF16, LLQ_F32}};
   float *x = malloc((size_t)(ROWS_MAX * weight->n_in) * sizeof *x);
-  random_inputs(x, weight->n_in);
+  random_inputs(format, x, weight->n_in);
   for (int t = 0; t < 3; t++) {
     struct sides sides = {reference, subject, {0}, {0}};
     int compute = types[t][0];
@@ -138,7 +147,7 @@ START_TEST(instruction_sets_give_the_same_bits) {
   llq_weight weight;
   ck_assert_int_eq(random_weight(format, 200, 768, &weight), 1);
   float *x = malloc((size_t)(ROWS_MAX * weight.n_in) * sizeof *x);
-  random_inputs(x, weight.n_in);
+  random_inputs(format, x, weight.n_in);
   int n_compared = 0;
   for (int s = 0; s < n_subjects; s++) {
     if (strncmp(subjects[s], "cpu", 3) != 0)

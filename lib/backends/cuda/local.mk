@@ -54,6 +54,7 @@ cuda_headers = \
 	lib/backends/cuda/common/attend_token.cuh \
 	lib/backends/cuda/common/attention.h \
 	lib/backends/cuda/common/calibration.h \
+	lib/backends/cuda/common/codes.cuh \
 	lib/backends/cuda/common/dequantize.h \
 	lib/backends/cuda/common/draw.h \
 	lib/backends/cuda/common/fixed.cuh \

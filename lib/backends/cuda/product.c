@@ -112,7 +112,7 @@ int cuda_product_is_many(const struct cuda_device *device, const struct cuda_pro
   const struct cuda_linear *linear = product->linear;
   int is_mixed = linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
   int is_wgmma = device->sm >= 90 && linear->format == LLQ_WEIGHT_INT4;
-  return product->n_rows > (!is_mixed ? 16 : is_fast && is_wgmma ? 24 : 32);
+  return product->n_rows > (is_mixed && !(is_fast && is_wgmma) ? 32 : 16);
 }
 
 /* The product without its norm, which the mixed kernels do not do. */

@@ -9,6 +9,10 @@
 #include "backends/cuda/common/fixed_input.cuh"
 #include "backends/cuda/common/stream.cuh"
 
+template <bool has_zero> struct fixed_int4 : stream_int4<has_zero> {
+  static constexpr float unit = 1; /* codes count as integers here */
+};
+
 /* What of a block of x a lane multiplies: two halves of a row's integers, as columns
    2 r and 2 r + 1 of 8, and the unit and the sum of row lane % 4. Lanes without a row
    take the last one's. */
@@ -37,7 +41,7 @@ struct fixed_block {
 /* Of a tile: for outputs lane / 4 and, times 16, lane / 4 + 8, of row lane % 4. */
 typedef float fixed_sums[2];
 
-/* w: of stream_int4. A zero point is 136 and more in bf16: its low bits are 8 and
+/* w: of fixed_int4. A zero point is 136 and more in bf16: its low bits are 8 and
    more, as codes begin at 0. Codes of outputs + 8 stay in the high half of bytes. */
 template <class Fragment>
 __device__ __forceinline__ void add_fixed(const Fragment &w, const fixed_block &x,

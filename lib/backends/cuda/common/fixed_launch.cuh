@@ -68,8 +68,8 @@ template <class Table> struct fixed_start {
 };
 
 template <class Action> void fixed_dispatch(const cuda_linear &linear, Action &action) {
-  linear.zero != nullptr ? action.template run<stream_int4<true>>()
-                         : action.template run<stream_int4<false>>();
+  linear.zero != nullptr ? action.template run<fixed_int4<true>>()
+                         : action.template run<fixed_int4<false>>();
 }
 
 inline int fixed_takes(const cuda_product *product) {

@@ -101,11 +101,4 @@ __device__ __forceinline__ void multiply_u8(int (&d)[4], const uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* (a & mask) | bits in one instruction. */
-template <uint32_t mask, uint32_t bits> __device__ __forceinline__ uint32_t and_or(uint32_t a) {
-  uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "n"(mask), "r"(bits));
-  return d;
-}
-
 #endif

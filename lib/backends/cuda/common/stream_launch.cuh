@@ -156,8 +156,7 @@ inline stream_weight stream_weight_of(const cuda_linear &linear) {
   w.n_in = static_cast<int>(linear.n_in);
   w.n_blocks = w.n_in / tile_inputs;
   w.n_groups = static_cast<int>(linear.n_groups);
-  w.group_blocks = w.n_blocks / w.n_groups;
-  w.group_factor = (0x80000000u + w.group_blocks - 1) / w.group_blocks;
+  w.group_factor = group_factor_of(w.n_blocks / w.n_groups);
   return w;
 }
 

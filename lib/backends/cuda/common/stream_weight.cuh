@@ -26,6 +26,7 @@
 
 #include <cuda_bf16.h>
 
+#include "backends/cuda/common/codes.cuh"
 #include "backends/cuda/common/instructions.cuh"
 #include "backends/cuda/common/stream_input.cuh"
 
@@ -34,8 +35,7 @@ constexpr int tile_outputs = 16, tile_inputs = 64;
 struct stream_weight {
   const char *data, *scale, *zero;
   int n_in, n_blocks, n_groups; /* a block is 64 inputs */
-  int group_blocks;
-  uint32_t group_factor; /* block / group_blocks is the high half of a product */
+  uint32_t group_factor;        /* for group_at() */
 };
 
 /* From a slot's first block to its second: one of them is 0. Both: the first block
@@ -45,19 +45,7 @@ struct slot_second {
 };
 
 __device__ __forceinline__ int group_of(const stream_weight &w, int block) {
-  return __umulhi(2 * block, w.group_factor);
-}
-
-__device__ __forceinline__ uint32_t twice_low(uint32_t x) {
-  return __byte_perm(x, 0, 0x1010);
-}
-__device__ __forceinline__ uint32_t twice_high(uint32_t x) {
-  return __byte_perm(x, 0, 0x3232);
-}
-
-/* Codes with a bias, less the bias (exact), times the scale: one rounding. */
-__device__ __forceinline__ uint32_t scaled_codes(uint32_t code, uint32_t bias, uint32_t scale) {
-  return as_word(__hmul2(__hsub2(as_bf16(code), as_bf16(bias)), as_bf16(scale)));
+  return group_at(block, w.group_factor);
 }
 
 /* Int4 in CUDA_LAYOUT_TILED (repack.h). A slot: codes of the first block, of the
@@ -68,7 +56,7 @@ template <bool has_zero> struct stream_int4 {
   static constexpr int n_bytes = 1024 + 128;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
-  static constexpr float unit = 1;
+  static constexpr float unit = code_unit;
 
   struct source {
     const char *codes, *side; /* side: 4 bytes of the scales or zero points */
@@ -118,15 +106,12 @@ template <bool has_zero> struct stream_int4 {
   template <int n>
   static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
                                              float (&sums)[n][4]) {
-    uint32_t scale[] = {twice_low(w.scale), twice_high(w.scale)};
-    uint32_t zero[] = {twice_low(w.zero), twice_high(w.zero)};
+    int4_scales<has_zero> scales;
+    scales.set(w.scale, w.zero);
 #pragma unroll
     for (int step = 0; step < 4; step++) {
       uint32_t a[4];
-#pragma unroll
-      for (int j = 0; j < 4; j++)
-        a[j] = scaled_codes(and_or<0x000f000f, 0x43004300>(w.words[step] >> 4 * j), zero[j & 1],
-                            scale[j & 1]);
+      scales.fragment(w.words[step], a);
 #pragma unroll
       for (int i = 0; i < n; i++)
         multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);
@@ -185,7 +170,7 @@ struct stream_int8 : stream_bytes {
   static constexpr int n_bytes = 2048 + 128;
   static constexpr stream_input input = stream_bf16;
   static constexpr bool scaled = false;
-  static constexpr float unit = 1;
+  static constexpr float unit = code_unit;
 
   struct source : stream_bytes::source {
     int64_t scale; /* of the lane's row's first group */
@@ -219,21 +204,15 @@ struct stream_int8 : stream_bytes {
     }
   };
 
-  /* Two bytes of w under 0x43: 128 + the low seven bits, or 256 + twice them
-     where the sign is set. So 128 + low bits, less 128 or 256, is the code. */
-  static __device__ __forceinline__ uint32_t dequantized(uint32_t w, int pair, uint32_t scale) {
-    uint32_t x = __byte_perm(w, 0x43434343, pair == 0 ? 0x4140 : 0x4342);
-    return scaled_codes(x & 0xff7fff7f, x & 0xff80ff80, scale);
-  }
-
   template <int n>
   static __device__ __forceinline__ void add(const fragment &w, const uint32_t (&x)[n][8],
                                              float (&sums)[n][4]) {
+    const int8_scale scales[] = {int8_scale(w.scale[0]), int8_scale(w.scale[1])};
 #pragma unroll
     for (int step = 0; step < 4; step++) {
-      uint32_t a[] = {
-          dequantized(w.low[step], 0, w.scale[0]), dequantized(w.high[step], 0, w.scale[1]),
-          dequantized(w.low[step], 1, w.scale[0]), dequantized(w.high[step], 1, w.scale[1])};
+      uint32_t low = turn_signs(w.low[step]), high = turn_signs(w.high[step]);
+      uint32_t a[] = {scales[0].weights(low, 0), scales[1].weights(high, 0),
+                      scales[0].weights(low, 1), scales[1].weights(high, 1)};
 #pragma unroll
       for (int i = 0; i < n; i++)
         multiply_bf16(sums[i], a, x[i][2 * step], x[i][2 * step + 1]);

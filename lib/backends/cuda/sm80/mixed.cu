@@ -65,7 +65,8 @@ cudaError_t launch_any(const cuda_launch *launch, const mixed_arguments &argumen
                        const sm80_mixed_cut *cut) {
   const cuda_linear &w = arguments.w;
   if (w.format == LLQ_WEIGHT_INT4)
-    return launch_format<int4_weight>(launch, arguments, cut);
+    return w.zero != nullptr ? launch_format<int4_weight<true>>(launch, arguments, cut)
+                             : launch_format<int4_weight<false>>(launch, arguments, cut);
   if (w.format == LLQ_WEIGHT_INT8)
     return launch_format<int8_weight>(launch, arguments, cut);
   return w.activation == LLQ_ACTIVATION_FP8 ? launch_format<e4m3_codes>(launch, arguments, cut)
@@ -180,8 +181,7 @@ cudaError_t sm80_mixed_with(const cuda_launch *launch, const cuda_product *produ
   char *scratch = static_cast<char *>(launch->scratch);
   mixed_arguments arguments = {};
   arguments.w = *product->linear;
-  if (arguments.w.group_size == 0) /* one group */
-    arguments.w.group_size = arguments.w.n_in;
+  arguments.group_factor = group_factor_of(arguments.w.n_in / mixed_inputs / arguments.w.n_groups);
   arguments.x = product->x;
   arguments.residual = product->residual;
   arguments.out = product->out;

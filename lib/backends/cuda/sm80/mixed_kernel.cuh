@@ -21,6 +21,7 @@ struct mixed_arguments {
   const void *residual;
   void *out;
   int n_rows, n_splits, swiglu;
+  uint32_t group_factor; /* for group_at() */
   float4 *partial; /* sums of a block's splits, if there are several */
   unsigned *n_done; /* for each block, 0 at first and at the end */
 };
@@ -119,7 +120,7 @@ struct mixed_block {
   }
 
   __device__ __forceinline__ void load_scales(int block, lane_scales (&s)[warp_tiles]) const {
-    const int group = static_cast<int>(block * mixed_inputs / p.w.group_size);
+    const int group = group_at(block, p.group_factor);
 #pragma unroll
     for (int i = 0; i < warp_tiles; i++)
       if (!W::scales_sums)
@@ -231,7 +232,7 @@ struct mixed_block {
 #pragma unroll
         for (int j = 0; j < warp_columns; j++) {
           const int row = warp_row + 8 * j + lane % 4 * 2 + k % 2;
-          float v = sums[i][j][k];
+          float v = sums[i][j][k] * W::unit;
           if (W::scales_sums)
             v = v * p.row_scale[min(first_row + row, p.n_rows - 1)] * scale;
           results[row * out_stride + (warp_out + i) * 16 + row_of_tile] = __float2bfloat16_rn(v);

@@ -11,35 +11,24 @@
 
 #include <cuda_bf16.h>
 
+#include "backends/cuda/common/codes.cuh"
 #include "backends/cuda/common/instructions.cuh"
 #include "backends/cuda/kernels.h"
 
 namespace {
-
-__device__ __forceinline__ __nv_bfloat162 bf16_pair(uint32_t word) {
-  return *reinterpret_cast<__nv_bfloat162 *>(&word);
-}
-
-__device__ __forceinline__ uint32_t pair_word(__nv_bfloat162 pair) {
-  return *reinterpret_cast<uint32_t *>(&pair);
-}
-
-/* The low or the high half of a word in both halves. */
-__device__ __forceinline__ __nv_bfloat162 both_halves(uint32_t word, bool high) {
-  return bf16_pair(__byte_perm(word, 0, high ? 0x3232 : 0x1010));
-}
 
 /* A lane's scales of one tile row and group: rows g (low half) and g + 8. */
 struct lane_scales {
   uint32_t scale, zero;
 };
 
-struct int4_weight {
+template <bool has_zero> struct int4_weight {
   static constexpr int row_bytes = 32; /* of an output's 64 inputs */
   static constexpr bool fours = false;
   static constexpr bool scales_sums = false;
+  static constexpr float unit = code_unit; /* of sums */
   uint32_t words[4];
-  __nv_bfloat162 scale[2], zero[2];
+  int4_scales<has_zero> scales;
 
   /* Tiles of 512 bytes, as they lie in global memory. `chunk` counts 16 bytes of
      the tile row. */
@@ -55,8 +44,7 @@ struct int4_weight {
                                                             int group, int lane) {
     int64_t at = (tile_row * w.n_groups + group) * 8 + lane / 4;
     return {__ldg(static_cast<const uint32_t *>(w.scale) + at),
-            w.zero != nullptr ? __ldg(reinterpret_cast<const uint32_t *>(w.zero) + at)
-                              : 0x43084308u}; /* 136 */
+            has_zero ? __ldg(reinterpret_cast<const uint32_t *>(w.zero) + at) : 0};
   }
   __device__ __forceinline__ void load(uint32_t codes, int tile, int lane, lane_scales s) {
     uint4 v = load_shared_16(codes + tile * 512 + lane * 16);
@@ -64,19 +52,10 @@ struct int4_weight {
     words[1] = v.y;
     words[2] = v.z;
     words[3] = v.w;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      scale[i] = both_halves(s.scale, i);
-      zero[i] = both_halves(s.zero, i);
-    }
+    scales.set(s.scale, s.zero);
   }
-  /* Nibbles become 136 + q by their bits; the difference is exact. */
   __device__ __forceinline__ void fragment(int step, uint32_t (&a)[4]) const {
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-      uint32_t bits = (words[step] >> 4 * j & 0x000f000fu) | 0x43004300u;
-      a[j] = pair_word(__hmul2(__hsub2(bf16_pair(bits), zero[j & 1]), scale[j & 1]));
-    }
+    scales.fragment(words[step], a);
   }
 };
 
@@ -87,7 +66,7 @@ struct byte_weight {
   static constexpr bool fours = true;
   static constexpr int global_step = 64;
   uint32_t words[4][2]; /* of 16 inputs each: rows g, g + 8 */
-  __nv_bfloat162 scale[2];
+  uint32_t scale[2];    /* twice in a word */
 
   static __device__ __forceinline__ int64_t global_offset(const cuda_linear &w, int tile_row,
                                                           int chunk) {
@@ -116,22 +95,22 @@ struct byte_weight {
       words[2 * i + 1][0] = v.z;
       words[2 * i + 1][1] = v.w;
     }
-    scale[0] = both_halves(s.scale, 0);
-    scale[1] = both_halves(s.scale, 1);
+    scale[0] = twice_low(s.scale);
+    scale[1] = twice_high(s.scale);
   }
 };
 
 struct int8_weight : byte_weight {
   static constexpr bool scales_sums = false;
+  static constexpr float unit = code_unit;
 
-  /* A code's low seven bits become 128 + them, its sign 128 or 256. */
   __device__ __forceinline__ void fragment(int step, uint32_t (&a)[4]) const {
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      uint32_t pair = __byte_perm(words[step][j & 1], 0, j < 2 ? 0x4140 : 0x4342);
-      uint32_t low = (pair & 0x007f007fu) | 0x43004300u;
-      uint32_t sign = (pair & 0x00800080u) | 0x43004300u;
-      a[j] = pair_word(__hmul2(__hsub2(bf16_pair(low), bf16_pair(sign)), scale[j & 1]));
+    for (int i = 0; i < 2; i++) {
+      uint32_t codes = turn_signs(words[step][i]);
+      int8_scale of_row(scale[i]);
+      a[i] = of_row.weights(codes, 0);
+      a[i + 2] = of_row.weights(codes, 1);
     }
   }
 };
@@ -139,31 +118,33 @@ struct int8_weight : byte_weight {
 /* Two E4M3 codes in the high bytes of a word's halves. Exponent and mantissa go
    where bf16 has the lowest bits of them; 2^120 makes up for the other bias. The
    one NaN has ones only there: 1 carries out of them, to be all exponent bits. */
-__device__ __forceinline__ __nv_bfloat162 e4m3_pair(uint32_t pair) {
+__device__ __forceinline__ uint32_t e4m3_pair(uint32_t pair) {
   uint32_t size = pair >> 4 & 0x07f007f0u;
   uint32_t is_nan = (size + 0x00100010u) & 0x08000800u;
   uint32_t bits = (pair & 0x80008000u) | size | is_nan * 15;
-  return __hmul2(bf16_pair(bits), bf16_pair(0x7b807b80u));
+  return product_of(bits, 0x7b807b80);
 }
 
 struct e4m3_codes : byte_weight {
   static constexpr bool scales_sums = true;
+  static constexpr float unit = 1;
 
   __device__ __forceinline__ void fragment(int step, uint32_t (&a)[4]) const {
 #pragma unroll
     for (int j = 0; j < 4; j++)
-      a[j] = pair_word(e4m3_pair(__byte_perm(words[step][j & 1], 0, j < 2 ? 0x1404 : 0x3424)));
+      a[j] = e4m3_pair(__byte_perm(words[step][j & 1], 0, j < 2 ? 0x1404 : 0x3424));
   }
 };
 
 struct e4m3_weight : byte_weight {
   static constexpr bool scales_sums = false;
+  static constexpr float unit = 1;
 
   __device__ __forceinline__ void fragment(int step, uint32_t (&a)[4]) const {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
       uint32_t pair = __byte_perm(words[step][j & 1], 0, j < 2 ? 0x1404 : 0x3424);
-      a[j] = pair_word(__hmul2(e4m3_pair(pair), scale[j & 1]));
+      a[j] = product_of(e4m3_pair(pair), scale[j & 1]);
     }
   }
 };

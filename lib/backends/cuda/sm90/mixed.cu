@@ -82,12 +82,10 @@ static cudaError_t describe(mixed_work *work, const cuda_launch *launch,
   work->out = product->out;
   work->out_is_f32 = product->out_dtype == LLQ_F32;
   work->swiglu = product->swiglu;
-  work->has_zero = linear.zero != nullptr;
   work->n_rows = static_cast<int>(product->n_rows);
   work->n_out = static_cast<int>(product->swiglu ? linear.n_out / 2 : linear.n_out);
   work->n_steps = static_cast<int>(linear.n_in / step_inputs);
-  work->steps_per_group =
-      linear.group_size > 0 ? static_cast<int>(linear.group_size / step_inputs) : work->n_steps;
+  work->group_factor = group_factor_of(work->n_steps / linear.n_groups);
   work->n_out_tiles = grid.n_out_tiles;
   work->n_row_tiles = grid.n_row_tiles;
   work->n_units = units_of<shape>(linear);
@@ -136,11 +134,11 @@ typedef cudaError_t mixed_launcher(const cuda_launch *, const cuda_product *, co
 typedef mixed_grid mixed_gridder(const cuda_product *, const mixed_tiles &, int n_units);
 
 /* A kernel; and what a step of its blocks takes, and storing a tile: microseconds on
-   an H100, of which only the ratios matter. */
+   an H200, of which only the ratios matter. */
 struct mixed_kernel {
   int n_rows, n_parts, in_shares;
   double step, store;
-  mixed_launcher *launch;
+  mixed_launcher *launch, *launch_with_zero;
   mixed_gridder *grid;
 };
 
@@ -148,17 +146,25 @@ struct mixed_kernel {
    all multiprocessors have work. */
 template <int rows, int parts, int per_unit, int in_shares>
 constexpr mixed_kernel kernel_that_takes(double step, double store) {
-  typedef mixed_shape<rows, parts, 2, per_unit, in_shares> shape;
-  return {rows, parts, in_shares, step, store, launch_mixed<shape>, grid_of<shape>};
+  typedef mixed_shape<rows, parts, 2, per_unit, in_shares, false> shape;
+  typedef mixed_shape<rows, parts, 2, per_unit, in_shares, true> shape_with_zero;
+  return {rows,
+          parts,
+          in_shares,
+          step,
+          store,
+          launch_mixed<shape>,
+          launch_mixed<shape_with_zero>,
+          grid_of<shape>};
 }
 
 static const mixed_kernel kernels[] = {
-    kernel_that_takes<16, 2, 2, 0>(0.42, 0.5),  kernel_that_takes<32, 1, 2, 0>(0.27, 0.4),
-    kernel_that_takes<32, 2, 2, 0>(0.45, 0.6),  kernel_that_takes<64, 1, 2, 0>(0.34, 0.7),
-    kernel_that_takes<64, 2, 1, 0>(0.53, 1.6),  kernel_that_takes<128, 1, 1, 0>(0.44, 1.4),
-    kernel_that_takes<128, 2, 1, 0>(0.66, 3),   kernel_that_takes<256, 1, 1, 0>(0.64, 3.6),
-    kernel_that_takes<64, 1, 1, 1>(0.36, 0.7),  kernel_that_takes<64, 2, 1, 1>(0.57, 1.6),
-    kernel_that_takes<128, 1, 1, 1>(0.45, 1.4), kernel_that_takes<192, 1, 1, 1>(0.55, 2),
+    kernel_that_takes<16, 2, 2, 0>(0.28, 0.5),   kernel_that_takes<32, 1, 2, 0>(0.2, 0.4),
+    kernel_that_takes<32, 2, 2, 0>(0.31, 0.6),   kernel_that_takes<64, 1, 2, 0>(0.235, 0.7),
+    kernel_that_takes<64, 2, 1, 0>(0.38, 1.6),   kernel_that_takes<128, 1, 1, 0>(0.335, 1.4),
+    kernel_that_takes<128, 2, 1, 0>(0.62, 3),    kernel_that_takes<256, 1, 1, 0>(0.63, 3.6),
+    kernel_that_takes<64, 1, 1, 1>(0.275, 0.7),  kernel_that_takes<64, 2, 1, 1>(0.45, 1.6),
+    kernel_that_takes<128, 1, 1, 1>(0.405, 1.4), kernel_that_takes<192, 1, 1, 1>(0.55, 2),
 };
 
 static const mixed_kernel *kernel_of(const mixed_tiles &tiles) {
@@ -172,8 +178,10 @@ static const mixed_kernel *kernel_of(const mixed_tiles &tiles) {
 cudaError_t sm90_mixed_with(const cuda_launch *launch, const cuda_product *product,
                             const mixed_tiles *tiles) {
   const mixed_kernel *kernel = kernel_of(*tiles);
-  return kernel != nullptr ? kernel->launch(launch, product, *tiles)
-                           : cudaErrorInvalidConfiguration;
+  if (kernel == nullptr)
+    return cudaErrorInvalidConfiguration;
+  return product->linear->zero == nullptr ? kernel->launch(launch, product, *tiles)
+                                          : kernel->launch_with_zero(launch, product, *tiles);
 }
 
 static int aligned(const void *p) {

@@ -21,9 +21,10 @@
 #include "backends/cuda/sm90/wgmma.cuh"
 
 /* The shape of a block, and where things are in its shared memory. */
-template <int rows, int parts, int warpgroups, int per_unit, bool shares> struct mixed_shape {
+template <int rows, int parts, int warpgroups, int per_unit, bool shares, bool zeros>
+struct mixed_shape {
   static constexpr int n_rows = rows, n_parts = parts, n_warpgroups = warpgroups;
-  static constexpr bool in_shares = shares;
+  static constexpr bool in_shares = shares, has_zero = zeros;
   static constexpr int n_per_unit = per_unit;
   static_assert(parts == 2 || (parts == 1 && warpgroups == 2), "swiglu pairs parts");
   static constexpr int n_all_parts = parts * warpgroups, n_outs = 64 * n_all_parts;
@@ -113,11 +114,11 @@ template <typename shape> struct mixed_producer {
 
   __device__ __forceinline__ void fetch_scales(mixed_tile tile, int step, uint32_t full) const {
     constexpr int bytes = shape::n_all_parts * part_scale_bytes;
-    int column = step / work.steps_per_group * 8;
+    int column = group_at(step, work.group_factor) * 8;
     uint32_t to = shared.weights(ring.stage) + shape::n_all_parts * part_bytes;
-    barrier_expect(full, work.has_zero ? 2 * bytes : bytes);
+    barrier_expect(full, shape::has_zero ? 2 * bytes : bytes);
     fetch_halves(&work.scale, tile, column, to, bytes, full);
-    if (work.has_zero)
+    if (shape::has_zero)
       fetch_halves(&work.zero, tile, column, to + bytes, bytes, full);
   }
 
@@ -145,7 +146,7 @@ template <typename shape> struct mixed_consumer {
   float d[n_parts][shape::n_rows / 2];
   float total[n_parts][shape::in_shares ? shape::n_rows / 2 : 1]; /* of shares */
   int first_part, part_step; /* where this warpgroup's parts are in a stage */
-  int4_fragments weights[n_parts];
+  int4_fragments<shape::has_zero> weights[n_parts];
   uint32_t a[4][n_parts][4]; /* of 16 inputs each */
 
   /* Tells the producers that this warp needs a stage no more. */
@@ -169,7 +170,7 @@ template <typename shape> struct mixed_consumer {
 #pragma unroll
     for (int part = 0; part < n_parts; part++)
       weights[part].load(shared.weights(ring.stage), shape::n_all_parts,
-                         first_part + part * part_step, warp % 4, lane, work.has_zero);
+                         first_part + part * part_step, warp % 4, lane);
   }
 
   /* Weights of inputs 16 s to 16 s + 31 of the stage. */
@@ -296,6 +297,15 @@ template <typename shape> struct mixed_consumer {
       return d;
   }
 
+  /* Sums count code_unit until then. */
+  __device__ __forceinline__ void count_in_ones() {
+#pragma unroll
+    for (int part = 0; part < n_parts; part++)
+#pragma unroll
+      for (int i = 0; i < shape::n_rows / 2; i++)
+        sums()[part][i] *= code_unit;
+  }
+
   __device__ __forceinline__ void run(const mixed_piece &piece, int &turn) {
     mixed_tile tile = tile_of<shape>(work, piece);
     int n_rows = work.n_rows - tile.row;
@@ -307,6 +317,7 @@ template <typename shape> struct mixed_consumer {
         return;
       gather_sums<shape>(work, piece, sums(), n_rows);
     }
+    count_in_ones();
     store(sums(), tile, turn);
   }
 };
@@ -349,6 +360,7 @@ __global__ void __launch_bounds__(shape::n_threads, shape::n_per_unit)
     multiply_mixed(const __grid_constant__ mixed_work work) {
   extern __shared__ __align__(1024) char memory[];
   mixed_shared<shape> shared = {shared_address(memory)};
+  asm volatile("" : "+r"(shared.base)); /* or each stage asks for it again, and waits */
   if (threadIdx.x == 0) {
     for (int i = 0; i < shape::n_stages; i++) {
       barrier_init(shared.full(i), n_roles);

@@ -12,11 +12,11 @@ struct mixed_work {
   CUtensorMap x, weight, scale, zero;
   const __nv_bfloat16 *residual;
   void *out;
-  int out_is_f32, swiglu, has_zero;
+  int out_is_f32, swiglu;
   int n_rows;
-  int n_out;   /* outputs that are stored: half of the linear's with swiglu */
-  int n_steps; /* of 64 inputs */
-  int steps_per_group;
+  int n_out;             /* outputs that are stored: half of the linear's with swiglu */
+  int n_steps;           /* of 64 inputs */
+  uint32_t group_factor; /* for group_at() */
   int n_out_tiles, n_row_tiles;
   int n_units;      /* of a tile's inputs: steps, or shares */
   int n_whole;      /* tiles that one block does; each */
