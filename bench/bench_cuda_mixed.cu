@@ -101,8 +101,8 @@ struct bench_memory {
   char *workspace;
 };
 
-static const int64_t row_counts[] = {16, 32, 64, 128, 256, 1024, 4096};
-constexpr int n_row_counts = 7, most_rows = 4096;
+static const int64_t row_counts[] = {16, 32, 64, 128, 256, 544, 1024, 4096};
+constexpr int n_row_counts = 8, most_rows = 4096;
 
 static bench_memory make_memory(const bench_shape &s) {
   bench_memory m = {};

@@ -123,11 +123,20 @@ static struct cuda_product without_norm(const struct cuda_product *product, cons
   return inner;
 }
 
+static int mixed_is_sm90(const struct cuda_device *device, const struct cuda_product *product) {
+  return device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
+}
+
+/* On sm_90 int8 of more rows is faster as bf16 in memory, for cuBLASLt. */
 static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product,
                        int is_fast) {
   const struct cuda_product inner = without_norm(product, product->x);
-  if (device->sm >= 90)
+  const struct cuda_linear *linear = product->linear;
+  if (mixed_is_sm90(device, product))
     return sm90_mixed_takes(&inner);
+  if (device->sm >= 90 && (linear->format != LLQ_WEIGHT_INT8 ||
+                           linear->activation != LLQ_ACTIVATION_NONE || product->n_rows > 128))
+    return 0;
   return is_fast && sm80_mixed_takes(&inner);
 }
 
@@ -145,7 +154,7 @@ static int normalize_for_mixed(struct cuda_device *device, const struct cuda_pro
 }
 
 static int run_mixed(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
-  const int is_sm90 = device->sm >= 90;
+  const int is_sm90 = mixed_is_sm90(device, product);
   const void *x = product->x;
   struct cuda_launch launch;
   void *inputs;

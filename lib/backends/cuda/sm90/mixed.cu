@@ -224,13 +224,13 @@ static double time_of(const mixed_kernel &kernel, int n_splits, int64_t n_tiles,
 /* Tiles of fewer than 64 rows read weights too often if there are several. */
 mixed_tiles sm90_mixed_choose(const cuda_product *product, int n_units, int in_shares) {
   const int64_t n_steps = product->linear->n_in / step_inputs, n_rows = product->n_rows;
-  const bool can_split = n_rows <= 512 && n_steps >= mixed_shares;
   mixed_tiles best = {};
   double least = -1;
   for (const mixed_kernel &kernel : kernels)
     for (int n_splits = 0; n_splits <= 8; n_splits++) {
       int n_columns = divide_up(product->linear->n_out, 128 * kernel.n_parts);
       int64_t n_tiles = static_cast<int64_t>(n_columns) * divide_up(n_rows, kernel.n_rows);
+      bool can_split = n_steps >= mixed_shares && n_tiles <= CUDA_N_COUNTERS;
       if (kernel.in_shares != in_shares || (n_splits != 1 && !can_split) ||
           (n_splits > 1 && n_tiles * n_splits > n_units) ||
           (kernel.n_rows < 64 && kernel.n_rows < n_rows))

@@ -223,7 +223,7 @@ __device__ __forceinline__ void gather_sums(const mixed_work &work, const mixed_
                                             float (&d)[shape::n_parts][shape::n_rows / 2],
                                             int n_rows) {
   constexpr int n = shape::n_rows / 8, n_vectors = n * shape::n_parts;
-  constexpr int n_chunk = n_vectors < 8 ? n_vectors : 8, n_slots = n_chunk < 8 ? 3 : 2;
+  constexpr int n_chunk = n_vectors < 8 ? n_vectors : 8, n_slots = 16 / n_chunk;
 #pragma unroll
   for (int first = 0; first < n_vectors; first += n_chunk) {
 #pragma unroll
