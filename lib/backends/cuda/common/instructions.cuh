@@ -14,6 +14,20 @@ __device__ __forceinline__ void copy_16(uint32_t to, const void *from) {
                : "memory");
 }
 
+/* The cache policy of sm_90 for what is read once: L2 gives it up before all else, as
+   createpolicy's evict_first. Activations and instructions stay. */
+constexpr uint64_t read_once = 0x12f0000000000000;
+
+__device__ __forceinline__ void copy_16_once(uint32_t to, const void *from) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;" ::"r"(to),
+               "l"(from), "l"(read_once)
+               : "memory");
+#else
+  copy_16(to, from);
+#endif
+}
+
 __device__ __forceinline__ void copy_4(uint32_t to, const void *from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
 }

@@ -76,8 +76,8 @@ template <bool has_zero> struct stream_int4 {
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
                                          uint32_t to) const {
       const char *from = codes + 512ll * block;
-      copy_16(to + 16 * lane, from);
-      copy_16(to + 512 + 16 * lane, from + to_second);
+      copy_16_once(to + 16 * lane, from);
+      copy_16_once(to + 512 + 16 * lane, from + to_second);
       copy_4(to + 1024 + 4 * lane, side + 32ll * group_of(w, block + side_ahead));
     }
   };
@@ -136,10 +136,10 @@ struct stream_bytes {
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
                                          uint32_t to) const {
       const char *first = low + 64ll * block, *second = first + to_second;
-      copy_16(to + 16 * lane, first);
-      copy_16(to + 512 + 16 * lane, first + 8ll * w.n_in);
-      copy_16(to + 1024 + 16 * lane, second);
-      copy_16(to + 1536 + 16 * lane, second + 8ll * w.n_in);
+      copy_16_once(to + 16 * lane, first);
+      copy_16_once(to + 512 + 16 * lane, first + 8ll * w.n_in);
+      copy_16_once(to + 1024 + 16 * lane, second);
+      copy_16_once(to + 1536 + 16 * lane, second + 8ll * w.n_in);
     }
   };
 
@@ -305,6 +305,8 @@ struct stream_dense {
       to_second = 32ll * second.tiles * w.n_in + 128ll * second.blocks;
     }
 
+    /* Not copy_16_once(): ptxas 13.0 gives such a copy and its address here the same
+       uniform register, an illegal instruction. */
     __device__ __forceinline__ void copy(const stream_weight &w, int block, int lane,
                                          uint32_t to) const {
       const char *first = low + 128ll * block;

@@ -87,7 +87,7 @@ struct mixed_block {
 #pragma unroll
     for (int i = 0; i < tiles * tile_chunks / mixed_threads; i++) {
       int at = i * mixed_threads + threadIdx.x, tile = at / tile_chunks, chunk = at % tile_chunks;
-      copy_16(codes + W::shared_offset(tile, chunk),
+      copy_16_once(codes + W::shared_offset(tile, chunk),
                     static_cast<const char *>(p.w.data) +
                         W::global_offset(p.w, tile_row(tile), chunk) +
                         static_cast<int64_t>(block) * W::global_step);

@@ -102,8 +102,8 @@ template <typename shape> struct mixed_producer {
   __device__ __forceinline__ void fetch_halves(const CUtensorMap *map, mixed_tile tile, int column,
                                                uint32_t to, int bytes, uint32_t full) const {
     int second = tile.out + (work.swiglu ? work.n_out : shape::n_outs / 2);
-    tma_load(to, map, column, tile.out / 16, full);
-    tma_load(to + bytes / 2, map, column, second / 16, full);
+    tma_load_once(to, map, column, tile.out / 16, full);
+    tma_load_once(to + bytes / 2, map, column, second / 16, full);
   }
 
   __device__ __forceinline__ void fetch_weights(mixed_tile tile, int step, uint32_t full) const {

@@ -8,7 +8,7 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-#include "backends/cuda/common/shared.cuh"
+#include "backends/cuda/common/instructions.cuh"
 
 __device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t n_arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(n_arrivals));
@@ -55,6 +55,15 @@ __device__ __forceinline__ void tma_load(uint32_t to, const CUtensorMap *map, in
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
                "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
                "l"(map), "r"(column), "r"(row), "r"(barrier)
+               : "memory");
+}
+
+/* The same of what is read once. */
+__device__ __forceinline__ void tma_load_once(uint32_t to, const CUtensorMap *map, int column,
+                                              int row, uint32_t barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+               ".L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
+               "l"(map), "r"(column), "r"(row), "r"(barrier), "l"(read_once)
                : "memory");
 }
 
