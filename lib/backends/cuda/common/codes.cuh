@@ -68,8 +68,9 @@ struct int8_scale {
   uint32_t scale, bias; /* twice in a word; bias: -128 * scale */
 
   __device__ __forceinline__ explicit int8_scale(uint32_t twice)
-      : scale(product_of(twice, 0x72007200)),
-        bias(product_of(twice, 0xb300b300)) { /* 2^101, -2^-25 */
+      : scale(product_of(twice, 0x72007200)), /* 2^101 */
+        bias(product_of(twice, 0xb300b300))   /* -2^-25 */
+  {
   }
 
   /* The first or second two of four codes with their signs turned: c + 128. */
