@@ -321,18 +321,26 @@ START_TEST(draws_are_the_host_s) {
 }
 END_TEST
 
+/* Cases that CK_RUN_CASE can choose: all under a sanitizer take long. */
+static TCase *add_case(Suite *suite, const char *name) {
+  TCase *tests = tcase_create(name);
+  tcase_set_timeout(tests, 120);
+  suite_add_tcase(suite, tests);
+  return tests;
+}
+
 Suite *test_suite(void) {
   Suite *suite = suite_create("fused");
-  TCase *tests = tcase_create("fused");
   n_subjects = find_fused_subjects();
   if (n_subjects == 0)
     printf("# SKIP no device with fused operations\n");
-  tcase_set_timeout(tests, 120);
-  tcase_add_loop_test(tests, a_fused_linear_is_what_it_stands_for, 0,
+  tcase_add_loop_test(add_case(suite, "linears"),
+                      a_fused_linear_is_what_it_stands_for, 0,
                       n_subjects * n_weight_formats);
-  tcase_add_loop_test(tests, joined_linears_lie_side_by_side, 0,
+  tcase_add_loop_test(add_case(suite, "joined"),
+                      joined_linears_lie_side_by_side, 0,
                       n_subjects * n_weight_formats);
-  tcase_add_loop_test(tests, draws_are_the_host_s, 0, n_subjects);
-  suite_add_tcase(suite, tests);
+  tcase_add_loop_test(add_case(suite, "draws"), draws_are_the_host_s, 0,
+                      n_subjects);
   return suite;
 }
