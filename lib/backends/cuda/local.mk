@@ -60,6 +60,7 @@ cuda_headers = \
 	lib/backends/cuda/common/fixed.cuh \
 	lib/backends/cuda/common/fixed_input.cuh \
 	lib/backends/cuda/common/fixed_launch.cuh \
+	lib/backends/cuda/common/groups.cuh \
 	lib/backends/cuda/common/inputs.h \
 	lib/backends/cuda/common/instructions.cuh \
 	lib/backends/cuda/common/launch.cuh \

@@ -106,12 +106,17 @@ static int run_fixed(struct cuda_device *device, const struct cuda_product *prod
   return LLQ_OK;
 }
 
+/* Of products of many rows int4 has kernels of sm_90's, all formats some of sm_80's. */
+static int mixed_is_sm90(const struct cuda_device *device, const struct cuda_product *product) {
+  return device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
+}
+
 /* Rows from which on kernels for many are faster (see doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_device *device, const struct cuda_product *product,
                          int is_fast) {
   const struct cuda_linear *linear = product->linear;
   int is_mixed = linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
-  int is_wgmma = device->sm >= 90 && linear->format == LLQ_WEIGHT_INT4;
+  int is_wgmma = mixed_is_sm90(device, product);
   return product->n_rows > (is_mixed && !(is_fast && is_wgmma) ? 32 : 16);
 }
 
@@ -123,19 +128,18 @@ static struct cuda_product without_norm(const struct cuda_product *product, cons
   return inner;
 }
 
-static int mixed_is_sm90(const struct cuda_device *device, const struct cuda_product *product) {
-  return device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
-}
-
 /* On sm_90 int8 of more rows is faster as bf16 in memory, for cuBLASLt. */
+#define INT8_MIXED_ROWS 128
+
 static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product,
                        int is_fast) {
   const struct cuda_product inner = without_norm(product, product->x);
   const struct cuda_linear *linear = product->linear;
   if (mixed_is_sm90(device, product))
     return sm90_mixed_takes(&inner);
-  if (device->sm >= 90 && (linear->format != LLQ_WEIGHT_INT8 ||
-                           linear->activation != LLQ_ACTIVATION_NONE || product->n_rows > 128))
+  if (device->sm >= 90 &&
+      (linear->format != LLQ_WEIGHT_INT8 || linear->activation != LLQ_ACTIVATION_NONE ||
+       product->n_rows > INT8_MIXED_ROWS))
     return 0;
   return is_fast && sm80_mixed_takes(&inner);
 }

@@ -83,13 +83,4 @@ __device__ __forceinline__ uint32_t turn_signs(uint32_t codes) {
   return codes ^ 0x80808080;
 }
 
-/* The group of a block of 64 inputs: block / group_blocks, as the high half of a
-   product. */
-inline uint32_t group_factor_of(int64_t group_blocks) {
-  return static_cast<uint32_t>((0x80000000 + group_blocks - 1) / group_blocks);
-}
-__device__ __forceinline__ int group_at(int block, uint32_t group_factor) {
-  return static_cast<int>(__umulhi(2 * block, group_factor));
-}
-
 #endif

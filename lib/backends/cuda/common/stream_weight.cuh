@@ -27,6 +27,7 @@
 #include <cuda_bf16.h>
 
 #include "backends/cuda/common/codes.cuh"
+#include "backends/cuda/common/groups.cuh"
 #include "backends/cuda/common/instructions.cuh"
 #include "backends/cuda/common/stream_input.cuh"
 
@@ -90,7 +91,7 @@ template <bool has_zero> struct stream_int4 {
       uint32_t side = from + 1024 + 32 * half + lane / 4 * 4;
       store_four(load_shared_16(from + 512 * half + 16 * lane), words);
       scale = load_shared_4(side);
-      zero = has_zero ? load_shared_4(side + 64) : 0x43084308; /* 136 */
+      zero = has_zero ? load_shared_4(side + 64) : 0x43084308; /* 136, for fixed.cuh */
     }
   };
 

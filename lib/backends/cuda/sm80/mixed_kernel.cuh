@@ -5,6 +5,7 @@
 #ifndef LLQ_CUDA_SM80_MIXED_KERNEL_CUH
 #define LLQ_CUDA_SM80_MIXED_KERNEL_CUH
 
+#include "backends/cuda/common/groups.cuh"
 #include "backends/cuda/common/vector.cuh"
 #include "backends/cuda/sm80/mixed_weight.cuh"
 

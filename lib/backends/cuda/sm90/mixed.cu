@@ -138,7 +138,7 @@ typedef mixed_grid mixed_gridder(const cuda_product *, const mixed_tiles &, int 
 struct mixed_kernel {
   int n_rows, n_parts, in_shares;
   double step, store;
-  mixed_launcher *launch, *launch_with_zero;
+  mixed_launcher *launch[2]; /* without zero points, with them */
   mixed_gridder *grid;
 };
 
@@ -148,14 +148,10 @@ template <int rows, int parts, int per_unit, int in_shares>
 constexpr mixed_kernel kernel_that_takes(double step, double store) {
   typedef mixed_shape<rows, parts, 2, per_unit, in_shares, false> shape;
   typedef mixed_shape<rows, parts, 2, per_unit, in_shares, true> shape_with_zero;
-  return {rows,
-          parts,
-          in_shares,
-          step,
-          store,
-          launch_mixed<shape>,
-          launch_mixed<shape_with_zero>,
-          grid_of<shape>};
+  mixed_kernel kernel = {rows, parts, in_shares, step, store, {}, grid_of<shape>};
+  kernel.launch[0] = launch_mixed<shape>;
+  kernel.launch[1] = launch_mixed<shape_with_zero>;
+  return kernel;
 }
 
 static const mixed_kernel kernels[] = {
@@ -180,8 +176,7 @@ cudaError_t sm90_mixed_with(const cuda_launch *launch, const cuda_product *produ
   const mixed_kernel *kernel = kernel_of(*tiles);
   if (kernel == nullptr)
     return cudaErrorInvalidConfiguration;
-  return product->linear->zero == nullptr ? kernel->launch(launch, product, *tiles)
-                                          : kernel->launch_with_zero(launch, product, *tiles);
+  return kernel->launch[product->linear->zero != nullptr](launch, product, *tiles);
 }
 
 static int aligned(const void *p) {

@@ -15,6 +15,7 @@
 #ifndef LLQ_CUDA_MIXED_KERNEL_CUH
 #define LLQ_CUDA_MIXED_KERNEL_CUH
 
+#include "backends/cuda/common/groups.cuh"
 #include "backends/cuda/common/launch.cuh"
 #include "backends/cuda/sm90/int4.cuh"
 #include "backends/cuda/sm90/mixed_store.cuh"
