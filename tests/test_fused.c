@@ -177,8 +177,8 @@ static void compare(llq_backend *reference, llq_backend *subject,
 }
 
 START_TEST(a_fused_linear_is_what_it_stands_for) {
-  llq_backend *subject = open_subject(_i / n_weight_formats);
-  const struct weight_format *format = &weight_formats[_i % n_weight_formats];
+  llq_backend *subject = open_subject(_i % n_subjects);
+  const struct weight_format *format = &weight_formats[_i / n_subjects];
   llq_backend *reference = open_reference();
   for (int s = 0; s < N_SHAPES; s++)
     for (int a = 0; a < N_AROUNDS; a++) {
@@ -196,10 +196,10 @@ END_TEST
 
 /* Joined weights give what each gives, side by side. */
 START_TEST(joined_linears_lie_side_by_side) {
-  llq_backend *subject = open_subject(_i / n_weight_formats);
+  llq_backend *subject = open_subject(_i % n_subjects);
   static const int64_t n_outs[3] = {64, 32, 32};
   enum { N_IN = 128, N_ALL = 128 };
-  const struct weight_format *format = &weight_formats[_i % n_weight_formats];
+  const struct weight_format *format = &weight_formats[_i / n_subjects];
   static float x[4 * N_IN], all[4 * N_ALL], one[4 * N_ALL];
   const struct values in = {x, x, NULL};
   const struct around none = {0, 0, 0};
@@ -288,40 +288,47 @@ static void draw_on(llq_backend *backend, const float *logits, int n_vocab,
   guarded_close(&matrix);
 }
 
+static const struct vocabulary {
+  const char *name;
+  int n;
+} vocabularies[] = {{"draws of 1", 1},
+                    {"draws of 37", 37},
+                    {"draws of 2048", 2048},
+                    {"draws of 9001", 9001},
+                    {"draws of 128256", 128256}};
+#define N_VOCABULARIES ((int)(sizeof vocabularies / sizeof vocabularies[0]))
+
 START_TEST(draws_are_the_host_s) {
-  static const int sizes[] = {1, 37, 2048, 128256};
-  llq_backend *subject = open_subject(_i);
-  for (int s = 0; s < 4; s++) {
-    int n_vocab = sizes[s];
-    float *logits = random_logits(n_vocab);
-    struct llqi_sampler sampler;
-    ck_assert_llq_ok(llqi_sampler_open(&sampler, n_vocab));
-    for (int turn = 0; turn < 20; turn++) {
-      llq_draw found[N_DRAWS], expected;
-      for (int i = 0; i < N_DRAWS; i++)
-        found[i] = draw_number(i, turn / 19.0 * 0.999999);
-      draw_on(subject, logits, n_vocab, found);
-      for (int i = 0; i < N_DRAWS; i++) {
-        expected = draw_number(i, turn / 19.0 * 0.999999);
-        llqi_sample(&sampler, logits + (size_t)i * (size_t)n_vocab, &expected);
-        ck_assert_int_eq(found[i].id, expected.id);
-        ck_assert_int_eq(found[i].is_finite, 1);
-        ck_assert(found[i].margin == expected.margin);
-      }
+  llq_backend *subject = open_subject(_i % n_subjects);
+  const int n_vocab = vocabularies[_i / n_subjects].n;
+  float *logits = random_logits(n_vocab);
+  struct llqi_sampler sampler;
+  ck_assert_llq_ok(llqi_sampler_open(&sampler, n_vocab));
+  for (int turn = 0; turn < 20; turn++) {
+    llq_draw found[N_DRAWS], expected;
+    for (int i = 0; i < N_DRAWS; i++)
+      found[i] = draw_number(i, turn / 19.0 * 0.999999);
+    draw_on(subject, logits, n_vocab, found);
+    for (int i = 0; i < N_DRAWS; i++) {
+      expected = draw_number(i, turn / 19.0 * 0.999999);
+      llqi_sample(&sampler, logits + (size_t)i * (size_t)n_vocab, &expected);
+      ck_assert_int_eq(found[i].id, expected.id);
+      ck_assert_int_eq(found[i].is_finite, 1);
+      ck_assert(found[i].margin == expected.margin);
     }
-    logits[n_vocab / 2] = NAN;
-    llq_draw draws[N_DRAWS] = {{0}};
-    draw_on(subject, logits, n_vocab, draws);
-    ck_assert_int_eq(draws[0].is_finite, 0);
-    ck_assert_int_eq(draws[1].is_finite, 1);
-    llqi_sampler_close(&sampler);
-    free(logits);
   }
+  logits[n_vocab / 2] = NAN;
+  llq_draw draws[N_DRAWS] = {{0}};
+  draw_on(subject, logits, n_vocab, draws);
+  ck_assert_int_eq(draws[0].is_finite, 0);
+  ck_assert_int_eq(draws[1].is_finite, 1);
+  llqi_sampler_close(&sampler);
+  free(logits);
   llq_backend_close(subject);
 }
 END_TEST
 
-/* Cases that CK_RUN_CASE can choose: all under a sanitizer take long. */
+/* A case that CK_RUN_CASE can choose: all under a sanitizer take long. */
 static TCase *add_case(Suite *suite, const char *name) {
   TCase *tests = tcase_create(name);
   tcase_set_timeout(tests, 120);
@@ -334,13 +341,16 @@ Suite *test_suite(void) {
   n_subjects = find_fused_subjects();
   if (n_subjects == 0)
     printf("# SKIP no device with fused operations\n");
-  tcase_add_loop_test(add_case(suite, "linears"),
-                      a_fused_linear_is_what_it_stands_for, 0,
-                      n_subjects * n_weight_formats);
-  tcase_add_loop_test(add_case(suite, "joined"),
-                      joined_linears_lie_side_by_side, 0,
-                      n_subjects * n_weight_formats);
-  tcase_add_loop_test(add_case(suite, "draws"), draws_are_the_host_s, 0,
-                      n_subjects);
+  for (int f = 0; f < n_weight_formats; f++) {
+    TCase *tests = add_case(suite, weight_formats[f].name);
+    const int first = f * n_subjects, end = first + n_subjects;
+    tcase_add_loop_test(tests, a_fused_linear_is_what_it_stands_for, first,
+                        end);
+    tcase_add_loop_test(tests, joined_linears_lie_side_by_side, first, end);
+  }
+  for (int v = 0; v < N_VOCABULARIES; v++)
+    tcase_add_loop_test(add_case(suite, vocabularies[v].name),
+                        draws_are_the_host_s, v * n_subjects,
+                        (v + 1) * n_subjects);
   return suite;
 }
