@@ -4,7 +4,7 @@
      bench/bench_cuda_stream test      correctness only
      bench/bench_cuda_stream quick     tiny shapes, for compute-sanitizer
      bench/bench_cuda_stream [bench [FORMAT]]   times, with cold weights
-     bench/bench_cuda_stream mixed     beside the kernels of many rows */
+     bench/bench_cuda_stream mixed [FORMAT]     beside the kernels of many rows */
 #include "backends/cuda/common/quantize.h"
 #include "cuda_stream_test.cuh"
 
@@ -27,7 +27,8 @@ cudaError_t normalize_fast(const cuda_launch *launch, const cuda_product *produc
 struct stack {
   static constexpr int n_layers = 12, n_rows_max = 256;
   std::vector<cuda_linear> linears[4];
-  bf16 *norm, *hidden, *wide, *inner, *normalized;
+  bf16 *norm, *hidden, *wide, *inner, *prepared;
+  float *row_scale;
 
   explicit stack(const format &f) {
     for (int i = 0; i < 4; i++)
@@ -41,27 +42,34 @@ struct stack {
     hidden = random_bf16(n_rows_max * 4096, 0, 1);
     wide = random_bf16(n_rows_max * 6144, 0, 1);
     inner = random_bf16(n_rows_max * 14336, 0, 1);
-    normalized = random_bf16(n_rows_max * 4096, 0, 1);
+    prepared = random_bf16(n_rows_max * 14336, 0, 1);
+    CHECK(cudaMalloc(&row_scale, n_rows_max * sizeof *row_scale));
   }
 
   ~stack() {
     for (auto &of_shape : linears)
       for (cuda_linear &w : of_shape)
         release(w);
-    cudaFree(norm), cudaFree(hidden), cudaFree(wide), cudaFree(inner), cudaFree(normalized);
+    cudaFree(norm), cudaFree(hidden), cudaFree(wide), cudaFree(inner), cudaFree(prepared);
+    cudaFree(row_scale);
   }
 
-  /* The kernels of many rows, which take x normalized. */
+  /* The kernels of many rows, which take x normalized or prepared. */
   launcher mixed(int in_shares) const {
     return [=](const cuda_launch *launch, const cuda_product *product) {
+      const bool wants_prepared = sm90_mixed_wants_prepared(product->linear);
       cuda_product inner = *product;
       cudaError_t error = cudaSuccess;
-      if (product->norm != nullptr) {
-        error = in_shares ? sm90_stream_norm(launch, product, normalized)
-                          : normalize_fast(launch, product, normalized);
-        inner.x = normalized;
+      if (product->norm != nullptr || wants_prepared) {
+        inner.x = prepared;
         inner.norm = nullptr;
+        inner.row_scale = row_scale;
       }
+      if (wants_prepared)
+        error = sm90_stream_prepare(launch, product, prepared, row_scale);
+      else if (product->norm != nullptr)
+        error = in_shares ? sm90_stream_norm(launch, product, prepared)
+                          : normalize_fast(launch, product, prepared);
       return error == cudaSuccess ? sm90_mixed(launch, &inner, in_shares) : error;
     };
   }
@@ -120,23 +128,34 @@ void time_formats(double bandwidth, const char *only) {
   }
 }
 
-void time_mixed(double bandwidth) {
-  stack stack(formats[0]);
+/* Of one format, by every kernel that it has. */
+void time_mixed(const format &f, double bandwidth) {
+  stack stack(f);
+  const cuda_product first = stack.product(1, 0, 1);
   double floor = 0;
   for (int i = 0; i < 4; i++)
     floor += stack.floor_us(i, bandwidth);
-  printf("%s, floor %.2f us\n", formats[0].name, floor);
+  printf("%s, floor %.2f us\n", f.name, floor);
+  std::vector<std::pair<const char *, launcher>> all = {{"stream", sm90_stream}};
+  if (sm90_mixed_takes(&first, 0))
+    all.push_back({"mixed", stack.mixed(0)});
+  if (sm90_mixed_takes(&first, 1))
+    all.push_back({"in shares", stack.mixed(1)});
   for (int n : {8, 16, 17, 24, 32, 48, 64, 96, 128, 192, 256}) {
-    printf("  rows %3d  chain: stream %6.2f, mixed %6.2f, in shares %6.2f", n,
-           stack.chain(sm90_stream, n, 1), stack.chain(stack.mixed(0), n, 1),
-           stack.chain(stack.mixed(1), n, 1));
-    for (const launcher &l : {launcher(sm90_stream), stack.mixed(0), stack.mixed(1)}) {
-      printf("; alone");
+    printf("  rows %3d", n);
+    for (const auto &[name, launcher] : all) {
+      printf("; %s: chain %6.2f, alone", name, stack.chain(launcher, n, 1));
       for (int i = 0; i < 4; i++)
-        printf(" %.2f", stack.alone(l, i, n, 1));
+        printf(" %.2f", stack.alone(launcher, i, n, 1));
     }
     printf("\n");
   }
+}
+
+void time_mixed_formats(double bandwidth, const char *only) {
+  for (const format &f : formats)
+    if (strcmp(only, f.name) == 0)
+      time_mixed(f, bandwidth);
 }
 
 void time_output_matrix(double bandwidth) {
@@ -180,7 +199,7 @@ int main(int argc, char **argv) {
   sm = 10 * properties.major + properties.minor;
   printf("%s, %d multiprocessors\n", properties.name, n_units);
   if (strcmp(what, "mixed") == 0)
-    time_mixed(measure_bandwidth());
+    time_mixed_formats(measure_bandwidth(), argc > 2 ? argv[2] : formats[0].name);
   else if (strcmp(what, "bench") == 0)
     time_all(argc > 2 ? argv[2] : nullptr);
   else

@@ -91,24 +91,70 @@ bool same_rows(const std::vector<char> &part, const std::vector<char> &all, cons
   return memcmp(part.data(), all.data() + first * p.out_width * p.out_size, part.size()) == 0;
 }
 
-/* The kernels for many rows of int4 that sum in shares give the same bits, run twice. */
+/* x of a product as the kernels for many rows take it. */
+struct prepared {
+  cuda_product product;
+  bf16 *x;
+  float *row_scale;
+
+  explicit prepared(const problem &p) : product(p.product) {
+    int64_t n = product.n_rows, n_in = product.linear->n_in;
+    CHECK(cudaMalloc(&x, n * n_in * 2));
+    CHECK(cudaMalloc(&row_scale, n * sizeof(float)));
+    if (!sm90_mixed_wants_prepared(product.linear))
+      return;
+    cuda_launch launch = {nullptr, n_units, 0, nullptr, 0, nullptr};
+    CHECK(sm90_stream_prepare(&launch, &product, x, row_scale));
+    CHECK(cudaDeviceSynchronize());
+    product.x = x;
+    product.norm = nullptr;
+    product.row_scale = row_scale;
+  }
+  ~prepared() {
+    cudaFree(x), cudaFree(row_scale);
+  }
+};
+
+/* A kernel for many rows, alone and overlapping others; false if there is none. */
+template <class Check>
+bool test_tiles(const problem &p, const cuda_product &product, const mixed_tiles &t, Check check) {
+  bool runs = true;
+  for (int overlaps : {0, 1}) {
+    std::vector<char> out = p.run_rows(
+        [&](const cuda_launch *launch, const cuda_product *part) {
+          cuda_product inner = product;
+          inner.out = part->out;
+          inner.residual = part->residual;
+          cudaError_t error = sm90_mixed_with(launch, &inner, &t);
+          runs = error != cudaErrorInvalidConfiguration;
+          return runs ? error : (cudaGetLastError(), cudaSuccess);
+        },
+        0, p.product.n_rows, overlaps);
+    if (runs)
+      check(out);
+  }
+  return runs;
+}
+
+/* Kernels for many rows: those that sum in shares give the same bits, others come near. */
 void test_mixed(const format &f, const shape &s, const problem &p, const std::vector<char> &all) {
-  static const mixed_tiles kernels[] = {
-      {64, 1, 1, 1}, {64, 1, 1, 0},  {64, 1, 1, 4},  {64, 1, 1, 8},  {64, 2, 1, 1}, {64, 2, 1, 0},
-      {128, 1, 1, 1}, {128, 1, 1, 0}, {128, 1, 1, 4}, {192, 1, 1, 1}, {192, 1, 1, 0}};
-  for (const mixed_tiles &t : kernels)
-    for (int overlaps : {0, 1}) {
-      bool runs = true;
-      std::vector<char> out = p.run_rows(
-          [&](const cuda_launch *launch, const cuda_product *product) {
-            cudaError_t error = sm90_mixed_with(launch, product, &t);
-            runs = error != cudaErrorInvalidConfiguration;
-            return runs ? error : (cudaGetLastError(), cudaSuccess);
-          },
-          0, p.product.n_rows, overlaps);
-      if (runs)
-        expect(out == all, "mixed", f.name, s, p.product.n_rows);
-    }
+  static const int n_rows[] = {32, 64, 128, 192, 256};
+  const prepared inputs(p);
+  for (int in_shares : {1, 0}) {
+    int n_run = 0;
+    if (!sm90_mixed_takes(&inputs.product, in_shares))
+      continue;
+    for (int rows : n_rows)
+      for (int n_parts : {1, 2})
+        for (int n_splits : {0, 1, 4, 8})
+          n_run += test_tiles(p, inputs.product, {rows, n_parts, in_shares, n_splits},
+                              [&](const std::vector<char> &out) {
+                                bool is_right =
+                                    in_shares ? out == all : compare(out, all, p) <= 1 / 128.;
+                                expect(is_right, "mixed", f.name, s, p.product.n_rows);
+                              });
+    expect(n_run > 0, "mixed kernels", f.name, s, p.product.n_rows);
+  }
 }
 
 /* A few rows by integer products: near, on both tables the same, whatever the number
@@ -147,7 +193,7 @@ double test_shape(const format &f, const shape &s, int64_t n_rows, int n_parts) 
   expect(all == p.run_rows(newest, 0, n_rows, sm >= 90), "overlap", f.name, s, n_rows);
   expect(all == p.run_rows(sm80_stream, 0, n_rows, 0), "other table", f.name, s, n_rows);
   test_fixed(f, s, p, all);
-  if (sm >= 90 && sm90_mixed_takes(&p.product))
+  if (sm >= 90 && f.activation != LLQ_ACTIVATION_INT8)
     test_mixed(f, s, p, all);
   for (int64_t n = 1; n <= n_parts && n <= n_rows; n++) {
     int64_t first = n * 7 % (n_rows - n + 1);

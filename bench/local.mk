@@ -48,6 +48,9 @@ bench_bench_cuda_attention_LDADD = bench/bench_cuda_attention.lo \
 	-lcublasLt -lcudart_static -lrt -lpthread -ldl
 endif
 
+sm90_mixed = lib/backends/cuda/sm90/mixed.lo lib/backends/cuda/sm90/mixed_int4.lo \
+	lib/backends/cuda/sm90/mixed_plain.lo
+
 # The CUDA kernels of few rows: bench/bench_cuda_stream [test|quick|bench]
 EXTRA_DIST += bench/bench_cuda_stream.cu bench/cuda_stream_problem.cuh \
 	bench/cuda_stream_test.cuh
@@ -60,7 +63,7 @@ bench_bench_cuda_stream_LDADD = bench/bench_cuda_stream.lo \
 	lib/backends/cuda/any/elementwise.lo lib/backends/cuda/any/linear.lo \
 	lib/backends/cuda/common/quantize.lo lib/backends/cuda/common/repack.lo \
 	lib/backends/cuda/sm80/fixed.lo lib/backends/cuda/sm80/stream.lo \
-	lib/backends/cuda/sm90/fixed.lo lib/backends/cuda/sm90/mixed.lo \
+	lib/backends/cuda/sm90/fixed.lo $(sm90_mixed) \
 	lib/backends/cuda/sm90/stream.lo \
 	-lcudart_static -lrt -lpthread -ldl
 endif
@@ -77,7 +80,7 @@ bench_bench_cuda_step_LDADD = bench/bench_cuda_step.lo \
 	lib/backends/cuda/common/draw.lo lib/backends/cuda/common/inputs.lo \
 	lib/backends/cuda/common/repack.lo lib/backends/cuda/sm80/fixed.lo \
 	lib/backends/cuda/sm80/stream.lo lib/backends/cuda/sm90/attention.lo \
-	lib/backends/cuda/sm90/fixed.lo lib/backends/cuda/sm90/mixed.lo \
+	lib/backends/cuda/sm90/fixed.lo $(sm90_mixed) \
 	lib/backends/cuda/sm90/stream.lo -lcudart_static -lrt -lpthread -ldl
 endif
 
@@ -118,6 +121,6 @@ bench_bench_cuda_mixed_SOURCES =
 nodist_EXTRA_bench_bench_cuda_mixed_SOURCES = force-cxx-link.cc
 bench_bench_cuda_mixed_LDFLAGS = $(AM_LDFLAGS) -L$(CUDA_HOME)/lib64
 bench_bench_cuda_mixed_LDADD = bench/bench_cuda_mixed.lo \
-	lib/backends/cuda/sm90/mixed.lo \
+	$(sm90_mixed) \
 	-lcublasLt -lcudart_static -lrt -lpthread -ldl
 endif

@@ -156,7 +156,7 @@ static int test(const test_case &c, int n_units) {
   plain_product<<<blocks(n), 256>>>(p, m.dense, m.expected);
   check(cudaDeviceSynchronize(), "reference");
   p.linear = &w;
-  int n_failed = !sm90_mixed_takes(&p), n_run = 0;
+  int n_failed = !sm90_mixed_takes(&p, 0) || !sm90_mixed_takes(&p, 1), n_run = 0;
   float worst = 0;
   for (const mixed_tiles &t : all_tiles())
     for (int overlaps : {0, 1}) {

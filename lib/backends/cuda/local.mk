@@ -42,6 +42,8 @@ cuda_sources = \
 	lib/backends/cuda/sm90/attention.cu \
 	lib/backends/cuda/sm90/fixed.cu \
 	lib/backends/cuda/sm90/mixed.cu \
+	lib/backends/cuda/sm90/mixed_int4.cu \
+	lib/backends/cuda/sm90/mixed_plain.cu \
 	lib/backends/cuda/sm90/stream.cu \
 	lib/backends/cuda/staging.c \
 	lib/backends/cuda/tiled.c
@@ -84,10 +86,11 @@ cuda_headers = \
 	lib/backends/cuda/sm80/mixed_weight.cuh \
 	lib/backends/cuda/sm80/stream.h \
 	lib/backends/cuda/sm90/fixed.h \
-	lib/backends/cuda/sm90/int4.cuh \
 	lib/backends/cuda/sm90/mixed.h \
 	lib/backends/cuda/sm90/mixed_kernel.cuh \
+	lib/backends/cuda/sm90/mixed_launch.cuh \
 	lib/backends/cuda/sm90/mixed_store.cuh \
+	lib/backends/cuda/sm90/mixed_weight.cuh \
 	lib/backends/cuda/sm90/mixed_work.cuh \
 	lib/backends/cuda/sm90/prefill.cuh \
 	lib/backends/cuda/sm90/prefill_rows.cuh \

@@ -2,10 +2,12 @@
 /* Which kernels run a product, y = x W^T with what surrounds it:
 
    up to four rows of int4, dependence allowed      fixed
-   few rows, or no dependence between rows wanted   stream
-   many rows, int4                                  mixed; in shares if no
-                                                    dependence is wanted (sm_90)
+   few rows                                         stream
+   many rows, codes for bf16 activations            mixed
    many rows, others                                cuBLASLt (library.c)
+   many rows, no dependence wanted: w8a8-int        cuBLASLt, whose sums are exact
+                             all others, on sm_90   mixed, in shares
+                                        on sm_80    stream
    anything that these do not take                  plain kernels
 
    Inputs that are made for a kernel (normalized, or in another order) lie in
@@ -106,79 +108,108 @@ static int run_fixed(struct cuda_device *device, const struct cuda_product *prod
   return LLQ_OK;
 }
 
-/* Of products of many rows int4 has kernels of sm_90's, all formats some of sm_80's. */
-static int mixed_is_sm90(const struct cuda_device *device, const struct cuda_product *product) {
-  return device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
-}
-
 /* Rows from which on kernels for many are faster (see doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_device *device, const struct cuda_product *product,
                          int is_fast) {
-  const struct cuda_linear *linear = product->linear;
-  int is_mixed = linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
-  int is_wgmma = mixed_is_sm90(device, product);
-  return product->n_rows > (is_mixed && !(is_fast && is_wgmma) ? 32 : 16);
+  int is_int4 = device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
+  return product->n_rows > (is_fast && is_int4 ? 16 : 32);
 }
 
-/* The product without its norm, which the mixed kernels do not do. */
-static struct cuda_product without_norm(const struct cuda_product *product, const void *x) {
+/* The product of x as it is made for the kernel. */
+static struct cuda_product product_of(const struct cuda_product *product, const void *x) {
   struct cuda_product inner = *product;
   inner.norm = NULL;
   inner.x = x;
   return inner;
 }
 
-/* On sm_90 int8 of more rows is faster as bf16 in memory, for cuBLASLt. */
-#define INT8_MIXED_ROWS 128
-
-static int mixed_takes(const struct cuda_device *device, const struct cuda_product *product,
-                       int is_fast) {
-  const struct cuda_product inner = without_norm(product, product->x);
-  const struct cuda_linear *linear = product->linear;
-  if (mixed_is_sm90(device, product))
-    return sm90_mixed_takes(&inner);
-  if (device->sm >= 90 &&
-      (linear->format != LLQ_WEIGHT_INT8 || linear->activation != LLQ_ACTIVATION_NONE ||
-       product->n_rows > INT8_MIXED_ROWS))
-    return 0;
-  return is_fast && sm80_mixed_takes(&inner);
+/* Not fast: with the sums of the stream kernels. */
+static int sm90_takes(const struct cuda_device *device, const struct cuda_product *product,
+                      int is_fast) {
+  const struct cuda_product inner = product_of(product, product->x);
+  return device->sm >= 90 && sm90_mixed_takes(&inner, !is_fast) &&
+         (is_fast || sm90_stream_takes(product));
 }
 
-/* Not fast: with the sums of the stream kernels. */
-static int normalize_for_mixed(struct cuda_device *device, const struct cuda_product *product,
-                               int is_fast, void *out) {
+/* On sm_90, int8 in groups: more rows are faster as bf16 in memory, for cuBLASLt. */
+#define INT8_MIXED_ROWS 128
+
+static int sm80_takes(const struct cuda_device *device, const struct cuda_product *product,
+                      int is_fast) {
+  const struct cuda_product inner = product_of(product, product->x);
+  int is_better = device->sm < 90 || (product->linear->format == LLQ_WEIGHT_INT8 &&
+                                      product->n_rows <= INT8_MIXED_ROWS);
+  return is_fast && is_better && sm80_mixed_takes(&inner);
+}
+
+/* x normalized with the sums of the stream kernels. */
+static int normalize_in_order(struct cuda_device *device, const struct cuda_product *product,
+                              void *out) {
   struct cuda_launch launch;
-  if (is_fast)
-    return normalize(device, product, 1, out);
   int status = cuda_launch_on(device, 0, &launch);
   if (status < 0)
     return status;
-  CUDA_TRY(device, sm90_stream_norm(&launch, product, out));
+  CUDA_TRY(device, device->sm >= 90 ? sm90_stream_norm(&launch, product, out)
+                                    : sm80_stream_norm(&launch, product, out));
   return LLQ_OK;
 }
 
-static int run_mixed(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
-  const int is_sm90 = mixed_is_sm90(device, product);
-  const void *x = product->x;
+/* x and its rows' scales as the kernels of sm_90 take them. */
+static int prepare(struct cuda_device *device, const struct cuda_product *product,
+                   struct cuda_product *inner) {
+  const size_t size = bf16_size(product->n_rows, product->linear->n_in);
   struct cuda_launch launch;
+  char *inputs;
+  int status =
+      cuda_inputs_on(device, size + (size_t)product->n_rows * sizeof(float), (void **)&inputs);
+  if (status >= 0)
+    status = cuda_launch_on(device, 0, &launch);
+  if (status < 0)
+    return status;
+  *inner = product_of(product, inputs);
+  inner->row_scale = (float *)(inputs + size);
+  CUDA_TRY(device, sm90_stream_prepare(&launch, product, inputs, (float *)(inputs + size)));
+  return LLQ_OK;
+}
+
+/* x normalized, if the product has a norm. */
+static int prepare_norm(struct cuda_device *device, const struct cuda_product *product, int is_fast,
+                        struct cuda_product *inner) {
   void *inputs;
-  int status = LLQ_OK;
-  if (product->norm != NULL) {
-    status = cuda_inputs_on(device, bf16_size(product->n_rows, product->linear->n_in), &inputs);
-    if (status >= 0)
-      status = normalize_for_mixed(device, product, is_fast, inputs);
-    x = inputs;
-  }
+  *inner = *product;
+  if (product->norm == NULL)
+    return LLQ_OK;
+  int status = cuda_inputs_on(device, bf16_size(product->n_rows, product->linear->n_in), &inputs);
   if (status < 0)
     return status;
-  const struct cuda_product inner = without_norm(product, x);
-  status = cuda_launch_on(device,
-                          is_sm90 ? sm90_mixed_scratch(&inner, device->n_units, !is_fast)
-                                  : sm80_mixed_scratch(&inner, device->n_units),
-                          &launch);
+  *inner = product_of(product, inputs);
+  return is_fast ? normalize(device, product, 1, inputs)
+                 : normalize_in_order(device, product, inputs);
+}
+
+static int run_sm90(struct cuda_device *device, const struct cuda_product *product, int is_fast) {
+  struct cuda_launch launch;
+  struct cuda_product inner;
+  int status = sm90_mixed_wants_prepared(product->linear)
+                   ? prepare(device, product, &inner)
+                   : prepare_norm(device, product, is_fast, &inner);
+  if (status >= 0)
+    status = cuda_launch_on(device, sm90_mixed_scratch(&inner, device->n_units, !is_fast), &launch);
   if (status < 0)
     return status;
-  CUDA_TRY(device, is_sm90 ? sm90_mixed(&launch, &inner, !is_fast) : sm80_mixed(&launch, &inner));
+  CUDA_TRY(device, sm90_mixed(&launch, &inner, !is_fast));
+  return LLQ_OK;
+}
+
+static int run_sm80(struct cuda_device *device, const struct cuda_product *product) {
+  struct cuda_launch launch;
+  struct cuda_product inner;
+  int status = prepare_norm(device, product, 1, &inner);
+  if (status >= 0)
+    status = cuda_launch_on(device, sm80_mixed_scratch(&inner, device->n_units), &launch);
+  if (status < 0)
+    return status;
+  CUDA_TRY(device, sm80_mixed(&launch, &inner));
   return LLQ_OK;
 }
 
@@ -186,6 +217,17 @@ int cuda_library_run(struct cuda_device *device, const struct cuda_product *prod
   struct cuda_launch launch;
   int status = cuda_launch_on(device, cuda_library_scratch(product), &launch);
   return status < 0 ? status : cuda_library_product(device->library, &launch, product, of_gates);
+}
+
+/* Sums of integers are exact, in whatever order: then the rest decides. */
+static int run_exactly(struct cuda_device *device, const struct cuda_product *product) {
+  struct cuda_product inner;
+  int status = prepare_norm(device, product, 0, &inner);
+  return status < 0 ? status : cuda_library_run(device, &inner, 0);
+}
+
+static int is_exact(const struct cuda_device *device, const struct cuda_product *product) {
+  return product->linear->activation == LLQ_ACTIVATION_INT8 && stream_takes(device, product);
 }
 
 /* With activation order the kernels see inputs in the weight's order. */
@@ -218,10 +260,12 @@ int cuda_product_run(struct cuda_device *device, const struct cuda_product *prod
   if (product->linear->order != NULL)
     return run_ordered(device, product, is_fast);
   if (cuda_product_is_many(device, product, is_fast)) {
-    if (mixed_takes(device, product, is_fast))
-      return run_mixed(device, product, is_fast);
-    if (is_fast && cuda_library_takes(device->library, product))
-      return cuda_library_run(device, product, 0);
+    if (sm90_takes(device, product, is_fast))
+      return run_sm90(device, product, is_fast);
+    if (sm80_takes(device, product, is_fast))
+      return run_sm80(device, product);
+    if ((is_fast || is_exact(device, product)) && cuda_library_takes(device->library, product))
+      return is_fast ? cuda_library_run(device, product, 0) : run_exactly(device, product);
   }
   if (is_fast && fixed_takes(device, product))
     return run_fixed(device, product);

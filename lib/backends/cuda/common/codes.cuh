@@ -67,6 +67,7 @@ template <bool has_zero> struct int4_scales {
 struct int8_scale {
   uint32_t scale, bias; /* twice in a word; bias: -128 * scale */
 
+  int8_scale() = default;
   __device__ __forceinline__ explicit int8_scale(uint32_t twice)
       : scale(product_of(twice, 0x72007200)), /* 2^101 */
         bias(product_of(twice, 0xb300b300))   /* -2^-25 */

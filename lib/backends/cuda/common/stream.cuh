@@ -462,7 +462,7 @@ inline size_t stream_prepare_size(int n_in) {
 
 /* One row a block: normalized, and quantized as the products take it, 2 bytes an
    input (int8 codes: 8 in the first half of each 16 bytes). */
-template <class Table, stream_input input>
+template <class Table, stream_input input, stream_order order>
 __global__ void __launch_bounds__(stream_threads, 1)
     stream_prepare(const __nv_bfloat16 *x, const __nv_bfloat16 *norm, float eps, int n_in,
                    uint4 *out, float *row_scale) {
@@ -473,7 +473,7 @@ __global__ void __launch_bounds__(stream_threads, 1)
   dependency_wait();
   int64_t at = blockIdx.x;
   stream_rows_of_x row = {x + at * n_in, 1, n_in, shared + stream_prepare_sums, partial, value};
-  prepare_row<input>(row, prepared_norm, out + at * (n_in / 8));
+  prepare_row<input, order>(row, prepared_norm, out + at * (n_in / 8));
   if (input != stream_bf16 && threadIdx.x == 0)
     row_scale[at] = *value;
 }

@@ -22,6 +22,9 @@ enum stream_input {
   stream_fp8    /* quantized to E4M3, stored as f16 */
 };
 
+/* In which order a format's lanes take the 64 inputs of a block: see place_of(). */
+enum stream_order { stream_in_order, stream_by_sixteens, stream_by_eights };
+
 constexpr int stream_warps = 8, stream_threads = 32 * stream_warps;
 
 /* Where a chunk lies within a row's 128 bytes, and that row among eight. */

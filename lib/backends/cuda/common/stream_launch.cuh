@@ -258,10 +258,10 @@ cudaError_t stream_launch(const cuda_launch *launch, const stream_call &call,
 }
 
 /* Rows of x as products take them: see stream_prepare(). */
-template <class Table, stream_input input>
+template <class Table, stream_input input, stream_order order>
 cudaError_t stream_prepare_to(const cuda_launch *launch, const stream_call &call, int64_t n_rows,
                               void *out, float *row_scale) {
-  auto kernel = stream_prepare<Table, input>;
+  auto kernel = stream_prepare<Table, input, order>;
   cudaError_t error = stream_allow(kernel);
   if (error != cudaSuccess)
     return error;
@@ -276,20 +276,14 @@ cudaError_t stream_prepare_x(const cuda_launch *launch, stream_call *call) {
   char *x = static_cast<char *>(launch->scratch);
   float *row_scale =
       reinterpret_cast<float *>(x + 2 * static_cast<int64_t>(call->n_rows) * call->weight.n_in);
-  cudaError_t error =
-      stream_prepare_to<Table, Format::input>(launch, *call, call->n_rows, x, row_scale);
+  cudaError_t error = stream_prepare_to<Table, Format::input, stream_in_order>(
+      launch, *call, call->n_rows, x, row_scale);
   call->x = reinterpret_cast<const __nv_bfloat16 *>(x);
   call->norm = nullptr;
   call->prepared = 1;
   if (Format::input != stream_bf16)
     call->row_scale = row_scale;
   return error;
-}
-
-template <class Table>
-cudaError_t stream_normalize(const cuda_launch *launch, const cuda_product &product, void *out) {
-  return stream_prepare_to<Table, stream_bf16>(launch, stream_call_of(product, 0, 0),
-                                               product.n_rows, out, nullptr);
 }
 
 /* Rows in equal pieces. */
@@ -373,6 +367,27 @@ template <class Table> struct stream_start {
 
   template <class Format> void run() {
     error = stream_pieces<Table, Format>(launch, product);
+  }
+};
+
+template <class Table>
+cudaError_t stream_normalize(const cuda_launch *launch, const cuda_product &product, void *out) {
+  return stream_prepare_to<Table, stream_bf16, stream_in_order>(
+      launch, stream_call_of(product, 0, 0), product.n_rows, out, nullptr);
+}
+
+/* All rows of x, in the order in which the format takes them. */
+template <class Table> struct stream_prepare_all {
+  const cuda_launch *launch;
+  const cuda_product &product;
+  void *out;
+  float *row_scale;
+  cudaError_t error;
+
+  template <class Format> void run() {
+    if constexpr (Format::input != stream_codes)
+      error = stream_prepare_to<Table, Format::input, Format::order>(
+          launch, stream_call_of(product, 0, 0), product.n_rows, out, row_scale);
   }
 };
 

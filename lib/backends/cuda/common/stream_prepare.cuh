@@ -163,12 +163,36 @@ __device__ __forceinline__ void prepare_rows(const stream_rows_of_x &rows, bool 
 /* Chunks of a thread, up to which a block that has one row only has it in registers. */
 constexpr int stream_chunks_alone = 8;
 
+/* Where a pair of inputs, one of four in one of a block's eight chunks, lies if the
+   first 16 inputs are to be those that a format's lanes take first, and so on, in the
+   order in which matrix instructions take 16 from memory: lane t has pairs t and t + 4. */
+template <stream_order order> __device__ __forceinline__ int place_of(int chunk, int pair) {
+  if (order == stream_in_order)
+    return 4 * chunk + pair;
+  int lane = order == stream_by_sixteens ? chunk / 2 : chunk % 4;
+  int sixteen = 2 * (order == stream_by_sixteens ? chunk % 2 : chunk / 4) + pair / 2;
+  return 8 * sixteen + lane + pair % 2 * 4;
+}
+
+template <stream_order order>
+__device__ __forceinline__ void store_chunk(uint4 *row, int chunk, uint4 v) {
+  if (order == stream_in_order) {
+    row[chunk] = v;
+    return;
+  }
+  uint32_t pairs[4], *block = reinterpret_cast<uint32_t *>(row + chunk / 8 * 8);
+  store_four(v, pairs);
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    block[place_of<order>(chunk % 8, i)] = pairs[i];
+}
+
 /* One row, to global memory. */
-template <stream_input input>
+template <stream_input input, stream_order order>
 __device__ __forceinline__ void prepare_row(const stream_rows_of_x &row, const stream_norm &norm,
                                             uint4 *out) {
   constexpr int n = stream_norm::n_ahead, n_most = stream_chunks_alone;
-  auto store = [=](int, int chunk, uint4 v) { out[chunk] = v; };
+  auto store = [=](int, int chunk, uint4 v) { store_chunk<order>(out, chunk, v); };
   if (row.n_in <= stream_short) {
     prepare_in_registers<input, 1, n>(row, norm, store);
   } else if (row.n_in <= 8 * n_most * stream_threads) {
@@ -176,7 +200,7 @@ __device__ __forceinline__ void prepare_row(const stream_rows_of_x &row, const s
   } else {
     prepare_in_shared<input>(row, norm);
     for (int chunk = threadIdx.x; chunk < row.n_in / 8; chunk += stream_threads)
-      out[chunk] = *chunk_of(row, 0, chunk);
+      store_chunk<order>(out, chunk, *chunk_of(row, 0, chunk));
   }
 }
 

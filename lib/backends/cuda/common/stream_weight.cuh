@@ -11,6 +11,7 @@
      n_bytes    of a slot: a block of both tiles of a pair, or two of one tile, with
                 what scales belong to them
      input      how rows of x are stored: see stream_input.cuh
+     order      which inputs a lane takes of them
      sum        the type of sums
      scaled     sums are multiplied by scales of rows and outputs at the end
      unit       what sums are counted in
@@ -56,6 +57,7 @@ template <bool has_zero> struct stream_int4 {
   static constexpr bool is_dense = false;
   static constexpr int n_bytes = 1024 + 128;
   static constexpr stream_input input = stream_bf16;
+  static constexpr stream_order order = stream_in_order;
   static constexpr bool scaled = false;
   static constexpr float unit = code_unit;
 
@@ -123,6 +125,7 @@ template <bool has_zero> struct stream_int4 {
 /* One byte a code, row-major: lane t takes inputs 16 t .. 16 t + 15. */
 struct stream_bytes {
   static constexpr bool is_dense = false;
+  static constexpr stream_order order = stream_by_sixteens;
 
   struct source {
     const char *low;
@@ -293,6 +296,7 @@ struct stream_dense {
   static constexpr int n_bytes = 4096;
   static constexpr bool is_dense = true;
   static constexpr stream_input input = stream_bf16;
+  static constexpr stream_order order = stream_by_eights;
   static constexpr bool scaled = false;
   static constexpr float unit = 1;
 

@@ -20,3 +20,7 @@ size_t sm80_stream_scratch(const cuda_product *product, int) {
 cudaError_t sm80_stream(const cuda_launch *launch, const cuda_product *product) {
   return stream_run<sm80>(launch, product);
 }
+
+cudaError_t sm80_stream_norm(const cuda_launch *launch, const cuda_product *product, void *out) {
+  return stream_normalize<sm80>(launch, *product, out);
+}

@@ -23,6 +23,10 @@ int sm80_stream_takes(const struct cuda_product *product);
 size_t sm80_stream_scratch(const struct cuda_product *product, int n_units);
 cudaError_t sm80_stream(const struct cuda_launch *launch, const struct cuda_product *product);
 
+/* The norm of such a product alone, with the same sums: x normalized to `out`. */
+cudaError_t sm80_stream_norm(const struct cuda_launch *launch, const struct cuda_product *product,
+                             void *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of many rows of bf16 activations with weight-only int4 (TILED):
-   weights become bf16 in registers, tensor cores multiply (wgmma). */
+/* Products of many rows on tensor cores (wgmma), where weights go through registers:
+   int4 (TILED) and int8 with bf16 activations, E4M3 with E4M3, bf16. */
 #ifndef LLQ_CUDA_SM90_MIXED_H
 #define LLQ_CUDA_SM90_MIXED_H
 
@@ -22,9 +22,12 @@ struct mixed_tiles {
   int n_splits; /* of a tile; 0: even division */
 };
 
-/* 1 if the kernel can: tiled int4, symmetric or not; no norm; x, out and residual
-   at multiples of 16 bytes. */
-int sm90_mixed_takes(const struct cuda_product *product);
+/* 1 if there is a kernel: of all formats in shares, of int4 and int8 others. A scale for
+   each output, but int4 may have groups and zero points; no norm; x, out and residual at
+   multiples of 16 bytes. */
+int sm90_mixed_takes(const struct cuda_product *product, int in_shares);
+/* 1 if x (and row_scale) must come from sm90_stream_prepare(), 0 if as it is. */
+int sm90_mixed_wants_prepared(const struct cuda_linear *linear);
 /* in_shares = 0: faster, but how sums are split depends on the number of rows, so
    a row's last bit does too. */
 cudaError_t sm90_mixed(const struct cuda_launch *launch, const struct cuda_product *product,

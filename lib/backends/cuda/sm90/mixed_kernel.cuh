@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* y^T = W x^T on tensor cores. Weights are operand A, made bf16 in registers,
-   rows of x are operand B in shared memory. Three warps of a block fetch stages of
+/* y^T = W x^T on tensor cores. Weights are operand A, in registers, where codes are
+   made bf16 or f16; rows of x are operand B in shared memory. Three warps of a block fetch stages of
    64 inputs (TMA), warpgroups multiply: while the products of 32 inputs run, the
    weights of the next 32 are made, also from one stage to the next.
 
@@ -17,18 +17,19 @@
 
 #include "backends/cuda/common/groups.cuh"
 #include "backends/cuda/common/launch.cuh"
-#include "backends/cuda/sm90/int4.cuh"
 #include "backends/cuda/sm90/mixed_store.cuh"
 #include "backends/cuda/sm90/wgmma.cuh"
 
 /* The shape of a block, and where things are in its shared memory. */
-template <int rows, int parts, int warpgroups, int per_unit, bool shares, bool zeros>
+template <class Format, int rows, int parts, int warpgroups, int per_unit, bool shares>
 struct mixed_shape {
+  typedef Format format;
   static constexpr int n_rows = rows, n_parts = parts, n_warpgroups = warpgroups;
-  static constexpr bool in_shares = shares, has_zero = zeros;
+  static constexpr bool in_shares = shares;
   static constexpr int n_per_unit = per_unit;
   static_assert(parts == 2 || (parts == 1 && warpgroups == 2), "swiglu pairs parts");
   static constexpr int n_all_parts = parts * warpgroups, n_outs = 64 * n_all_parts;
+  static constexpr int n_fetchers = Format::has_groups ? 3 : 2; /* of enum mixed_role */
   static constexpr int n_consumers = 128 * warpgroups, n_threads = n_consumers + 128;
   /* Registers of a thread of each warpgroup, multiples of 8: all get the same at
      first, then the producer gives most of its own away. */
@@ -38,7 +39,8 @@ struct mixed_shape {
   static constexpr int consumer_registers = most_registers < 240 ? most_registers : 240;
   static constexpr int producer_registers = all_registers - warpgroups * consumer_registers;
   static constexpr int x_bytes = rows * step_inputs * 2;
-  static constexpr int weight_bytes = int4_stage_bytes(n_all_parts);
+  static constexpr int weight_bytes =
+      n_all_parts * (Format::part_bytes + 2 * Format::part_scale_bytes);
   static constexpr int stage_bytes = x_bytes + weight_bytes;
   static constexpr int chunks = warpgroups * chunks_bytes(64 * parts);
   static constexpr int exchange = parts == 1 ? exchange_bytes : 0;
@@ -85,11 +87,12 @@ __device__ __forceinline__ mixed_tile tile_of(const mixed_work &work, const mixe
   return tile_at(work, piece.item, tile_outs, shape::n_rows);
 }
 
-/* A fetching warp's task. Weights and scales are constants, so they may come before
+/* A fetching warp's task; the fourth warp has maps fetched. Weights and scales are constants, so they may come before
    the kernels that this one depends on have ended. */
-enum mixed_role { fetches_x, fetches_weights, fetches_scales, n_roles };
+enum mixed_role { fetches_x, fetches_weights, fetches_scales };
 
 template <typename shape> struct mixed_producer {
+  typedef typename shape::format Format;
   const mixed_work &work;
   mixed_shared<shape> shared;
   ring_place ring;
@@ -103,23 +106,26 @@ template <typename shape> struct mixed_producer {
   __device__ __forceinline__ void fetch_halves(const CUtensorMap *map, mixed_tile tile, int column,
                                                uint32_t to, int bytes, uint32_t full) const {
     int second = tile.out + (work.swiglu ? work.n_out : shape::n_outs / 2);
-    tma_load_once(to, map, column, tile.out / 16, full);
-    tma_load_once(to + bytes / 2, map, column, second / 16, full);
+    tma_load_once(to, map, column, tile.out / Format::outputs_a_row, full);
+    tma_load_once(to + bytes / 2, map, column, second / Format::outputs_a_row, full);
   }
 
   __device__ __forceinline__ void fetch_weights(mixed_tile tile, int step, uint32_t full) const {
-    constexpr int bytes = shape::n_all_parts * part_bytes;
+    constexpr int n_boxes = Format::n_boxes, bytes = shape::n_all_parts * Format::part_bytes;
     barrier_expect(full, bytes);
-    fetch_halves(&work.weight, tile, step * 128, shared.weights(ring.stage), bytes, full);
+#pragma unroll
+    for (int box = 0; box < n_boxes; box++)
+      fetch_halves(&work.weight, tile, (step * n_boxes + box) * Format::box_cols,
+                   shared.weights(ring.stage) + box * (bytes / n_boxes), bytes / n_boxes, full);
   }
 
   __device__ __forceinline__ void fetch_scales(mixed_tile tile, int step, uint32_t full) const {
-    constexpr int bytes = shape::n_all_parts * part_scale_bytes;
+    constexpr int bytes = shape::n_all_parts * Format::part_scale_bytes;
     int column = group_at(step, work.group_factor) * 8;
-    uint32_t to = shared.weights(ring.stage) + shape::n_all_parts * part_bytes;
-    barrier_expect(full, shape::has_zero ? 2 * bytes : bytes);
+    uint32_t to = shared.weights(ring.stage) + shape::n_all_parts * Format::part_bytes;
+    barrier_expect(full, Format::has_zero ? 2 * bytes : bytes);
     fetch_halves(&work.scale, tile, column, to, bytes, full);
-    if (shape::has_zero)
+    if (Format::has_zero)
       fetch_halves(&work.zero, tile, column, to + bytes, bytes, full);
   }
 
@@ -140,6 +146,7 @@ template <typename shape> struct mixed_producer {
 };
 
 template <typename shape> struct mixed_consumer {
+  typedef typename shape::format Format;
   static constexpr int n_parts = shape::n_parts;
   const mixed_work &work;
   mixed_shared<shape> shared;
@@ -147,7 +154,7 @@ template <typename shape> struct mixed_consumer {
   float d[n_parts][shape::n_rows / 2];
   float total[n_parts][shape::in_shares ? shape::n_rows / 2 : 1]; /* of shares */
   int first_part, part_step; /* where this warpgroup's parts are in a stage */
-  int4_fragments<shape::has_zero> weights[n_parts];
+  typename Format::fragments weights[n_parts];
   uint32_t a[4][n_parts][4]; /* of 16 inputs each */
 
   /* Tells the producers that this warp needs a stage no more. */
@@ -164,7 +171,7 @@ template <typename shape> struct mixed_consumer {
     part_step = pairs ? shape::n_all_parts / 2 : 1;
   }
 
-  /* Waits for the ring's stage and takes its int4 weights to registers. */
+  /* Waits for the ring's stage and takes its weights to registers. */
   __device__ __forceinline__ void load() {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     barrier_wait(shared.full(ring.stage), ring.phase);
@@ -191,7 +198,8 @@ template <typename shape> struct mixed_consumer {
     for (int k = s; k < s + 2; k++)
 #pragma unroll
       for (int part = 0; part < n_parts; part++)
-        wgmma<shape::n_rows>::issue(d[part], a[k][part], operand + 2 * k, k > s || accumulates);
+        wgmma<shape::n_rows, 0, Format::is_half>::issue(d[part], a[k][part], operand + 2 * k,
+                                                        k > s || accumulates);
     wgmma_commit();
   }
 
@@ -298,18 +306,44 @@ template <typename shape> struct mixed_consumer {
       return d;
   }
 
-  /* Sums count code_unit until then. */
+  /* The lane's first output of a part, among those of the weights. */
+  __device__ __forceinline__ int output_of(mixed_tile tile, int part) const {
+    int at = (first_part + part * part_step) * 64, half = shape::n_outs / 2;
+    int first = work.swiglu && at >= half ? work.n_out - half + tile.out : tile.out;
+    return first + at + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
+  }
+
   __device__ __forceinline__ void count_in_ones() {
 #pragma unroll
     for (int part = 0; part < n_parts; part++)
 #pragma unroll
       for (int i = 0; i < shape::n_rows / 2; i++)
-        sums()[part][i] *= code_unit;
+        sums()[part][i] *= Format::unit;
+  }
+
+  /* By the scales of rows, then of outputs. */
+  __device__ __forceinline__ void scale_sums(mixed_tile tile) {
+    int first_row = tile.row + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int part = 0; part < n_parts; part++) {
+      int output = output_of(tile, part);
+      float scale[2] = {__bfloat162float(work.scales.at(output)),
+                        __bfloat162float(work.scales.at(output + 8))};
+#pragma unroll
+      for (int i = 0; i < shape::n_rows / 2; i++) {
+        int row = first_row + i / 4 * 8 + i % 2;
+        float of_row = row < work.n_rows ? __ldcg(work.row_scale + row) : 0;
+        sums()[part][i] = sums()[part][i] * of_row * scale[i / 2 % 2];
+      }
+    }
   }
 
   __device__ __forceinline__ void run(const mixed_piece &piece, int &turn) {
     mixed_tile tile = tile_of<shape>(work, piece);
     int n_rows = work.n_rows - tile.row;
+#pragma unroll
+    for (int part = 0; part < n_parts; part++)
+      weights[part].begin(work.scales, output_of(tile, part));
     multiply(piece, n_rows);
     if (piece.end - piece.first < work.n_units) {
       if (!shape::in_shares || piece.first == 0)
@@ -318,7 +352,10 @@ template <typename shape> struct mixed_consumer {
         return;
       gather_sums<shape>(work, piece, sums(), n_rows);
     }
-    count_in_ones();
+    if constexpr (Format::scaled)
+      scale_sums(tile);
+    else if constexpr (Format::unit != 1)
+      count_in_ones();
     store(sums(), tile, turn);
   }
 };
@@ -327,12 +364,13 @@ template <typename shape>
 __device__ __forceinline__ void produce(const mixed_work &work, mixed_shared<shape> shared) {
   mixed_producer<shape> producer = {work, shared, {}};
   int role = (static_cast<int>(threadIdx.x) - shape::n_consumers) / 32;
-  if (role == n_roles && threadIdx.x % 32 == 0) {
+  if (role == 3 && threadIdx.x % 32 == 0) {
     tma_prefetch(&work.x);
     tma_prefetch(&work.weight);
-    tma_prefetch(&work.scale);
+    if (shape::format::has_groups)
+      tma_prefetch(&work.scale);
   }
-  if (role >= n_roles || threadIdx.x % 32 != 0)
+  if (role >= shape::n_fetchers || threadIdx.x % 32 != 0)
     return;
   if (role == fetches_x)
     dependency_wait();
@@ -364,7 +402,7 @@ __global__ void __launch_bounds__(shape::n_threads, shape::n_per_unit)
   asm volatile("" : "+r"(shared.base)); /* or each stage asks for it again, and waits */
   if (threadIdx.x == 0) {
     for (int i = 0; i < shape::n_stages; i++) {
-      barrier_init(shared.full(i), n_roles);
+      barrier_init(shared.full(i), shape::n_fetchers);
       barrier_init(shared.empty(i), shape::n_consumers / 32);
     }
     barrier_init_fence();

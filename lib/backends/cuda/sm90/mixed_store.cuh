@@ -7,7 +7,6 @@
 #include <cuda_bf16.h>
 
 #include "backends/cuda/common/vector.cuh"
-#include "backends/cuda/sm90/int4.cuh"
 #include "backends/cuda/sm90/mixed_work.cuh"
 
 constexpr int chunk_rows = 16;

@@ -3,6 +3,7 @@
 #ifndef LLQ_CUDA_MIXED_WORK_CUH
 #define LLQ_CUDA_MIXED_WORK_CUH
 
+#include "backends/cuda/sm90/mixed_weight.cuh"
 #include "backends/cuda/sm90/tma.cuh"
 
 constexpr int step_inputs = 64; /* inputs of a stage: a tile's width */
@@ -10,6 +11,8 @@ constexpr int mixed_shares = 8; /* of the stream kernels' sums */
 
 struct mixed_work {
   CUtensorMap x, weight, scale, zero;
+  mixed_scales scales;    /* without groups */
+  const float *row_scale; /* of x, for formats that are scaled at the end */
   const __nv_bfloat16 *residual;
   void *out;
   int out_is_f32, swiglu;

@@ -24,6 +24,13 @@ cudaError_t sm90_stream(const cuda_launch *launch, const cuda_product *product) 
   return stream_run<sm90>(launch, product);
 }
 
+cudaError_t sm90_stream_prepare(const cuda_launch *launch, const cuda_product *product, void *out,
+                                float *row_scale) {
+  stream_prepare_all<sm90> action = {launch, *product, out, row_scale, cudaErrorInvalidValue};
+  stream_dispatch(*product->linear, action);
+  return action.error;
+}
+
 cudaError_t sm90_stream_norm(const cuda_launch *launch, const cuda_product *product, void *out) {
   return stream_normalize<sm90>(launch, *product, out);
 }

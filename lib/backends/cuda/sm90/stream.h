@@ -27,6 +27,12 @@ cudaError_t sm90_stream(const struct cuda_launch *launch, const struct cuda_prod
 cudaError_t sm90_stream_norm(const struct cuda_launch *launch, const struct cuda_product *product,
                              void *out);
 
+/* All that happens to x before such a product, as sm90_mixed() takes it: normalized if
+   it has a norm, codes of E4M3 as f16, in the order in which the format's lanes take
+   inputs; 2 bytes each to `out`. row_scale: [n_rows], of codes. Not of w8a8-int. */
+cudaError_t sm90_stream_prepare(const struct cuda_launch *launch,
+                                const struct cuda_product *product, void *out, float *row_scale);
+
 #ifdef __cplusplus
 }
 #endif

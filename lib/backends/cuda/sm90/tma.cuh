@@ -75,6 +75,8 @@ struct tma_matrix {
   int64_t n_rows, n_cols; /* a row's bytes are a multiple of 16 */
   int box_rows, box_cols; /* at most 256 each */
   CUtensorMapSwizzle swizzle;
+  /* What L2 fetches around what it lacks. */
+  CUtensorMapL2promotion fetch = CU_TENSOR_MAP_L2_PROMOTION_L2_256B;
 };
 
 /* Describes a matrix for tma_load(). The driver's function is asked for by name:
@@ -97,9 +99,9 @@ inline cudaError_t tma_describe(CUtensorMap *map, const tma_matrix &m) {
   cuuint64_t strides[1] = {static_cast<cuuint64_t>(m.n_cols * m.element_size)};
   cuuint32_t box[2] = {static_cast<cuuint32_t>(m.box_cols), static_cast<cuuint32_t>(m.box_rows)};
   cuuint32_t steps[2] = {1, 1};
-  CUresult result = encode(map, m.type, 2, const_cast<void *>(m.data), sizes, strides, box, steps,
-                           CU_TENSOR_MAP_INTERLEAVE_NONE, m.swizzle,
-                           CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CUresult result =
+      encode(map, m.type, 2, const_cast<void *>(m.data), sizes, strides, box, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, m.swizzle, m.fetch, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wgmma.m64nNk16: d[64, N] (+)= A[64, 16] * B[N, 16]^T, bf16 to f32, by the four
+/* wgmma.m64nNk16: d[64, N] (+)= A[64, 16] * B[N, 16]^T, bf16 or f16 to f32, by the four
    warps of a warpgroup. A is in registers, 16 rows a warp, laid out as for
    mma.m16n8k16; so is d, as for its sums. B is in shared memory, rows of 64
    inputs (128 bytes) with TMA's 128-byte swizzle; or transposed, a row for each
@@ -56,7 +56,7 @@ template <int n> __device__ __forceinline__ void registers_take() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n));
 }
 
-template <int n_rows, int transposed = 0> struct wgmma;
+template <int n_rows, int transposed = 0, bool is_half = false> struct wgmma;
 
 /* Operand lists of 8, 16, ... accumulators; d[i] is %i. */
 #define LIST_8 "%0, %1, %2, %3, %4, %5, %6, %7"
@@ -86,25 +86,29 @@ template <int n_rows, int transposed = 0> struct wgmma;
 #define USE_128(d, i) USE_64(d, i), USE_64(d, i + 64)
 
 /* A in %(h) to %(h + 3), B in %(h + 4), whether to add to d in %(h + 5). */
-#define DEFINE_WGMMA(n, half, transposed, a0, a1, a2, a3, b, adds)                                 \
-  template <> struct wgmma<n, transposed> {                                                        \
+#define DEFINE_WGMMA(n, half, transposed, is_half, type, a0, a1, a2, a3, b, adds)                  \
+  template <> struct wgmma<n, transposed, is_half> {                                               \
     static __device__ __forceinline__ void issue(float (&d)[half], const uint32_t (&a)[4],         \
                                                  uint64_t operand, int accumulates) {              \
       asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " adds ", 0;\n"                               \
-                   "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" LIST_##half        \
-                   "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b ", p, 1, 1, " #transposed ";\n}"      \
+                   "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type                 \
+                   " {" LIST_##half "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b                      \
+                                    ", p, 1, 1, " #transposed ";\n}"                               \
                    : USE_##half(d, 0)                                                              \
                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(operand), "r"(accumulates));  \
     }                                                                                              \
   };
 
-DEFINE_WGMMA(16, 8, 0, "%8", "%9", "%10", "%11", "%12", "%13")
-DEFINE_WGMMA(32, 16, 0, "%16", "%17", "%18", "%19", "%20", "%21")
-DEFINE_WGMMA(64, 32, 0, "%32", "%33", "%34", "%35", "%36", "%37")
-DEFINE_WGMMA(64, 32, 1, "%32", "%33", "%34", "%35", "%36", "%37")
-DEFINE_WGMMA(96, 48, 0, "%48", "%49", "%50", "%51", "%52", "%53")
-DEFINE_WGMMA(128, 64, 0, "%64", "%65", "%66", "%67", "%68", "%69")
-DEFINE_WGMMA(192, 96, 0, "%96", "%97", "%98", "%99", "%100", "%101")
-DEFINE_WGMMA(256, 128, 0, "%128", "%129", "%130", "%131", "%132", "%133")
+DEFINE_WGMMA(16, 8, 0, false, "bf16", "%8", "%9", "%10", "%11", "%12", "%13")
+DEFINE_WGMMA(32, 16, 0, false, "bf16", "%16", "%17", "%18", "%19", "%20", "%21")
+DEFINE_WGMMA(64, 32, 0, false, "bf16", "%32", "%33", "%34", "%35", "%36", "%37")
+DEFINE_WGMMA(64, 32, 1, false, "bf16", "%32", "%33", "%34", "%35", "%36", "%37")
+DEFINE_WGMMA(64, 32, 0, true, "f16", "%32", "%33", "%34", "%35", "%36", "%37")
+DEFINE_WGMMA(96, 48, 0, false, "bf16", "%48", "%49", "%50", "%51", "%52", "%53")
+DEFINE_WGMMA(128, 64, 0, false, "bf16", "%64", "%65", "%66", "%67", "%68", "%69")
+DEFINE_WGMMA(128, 64, 0, true, "f16", "%64", "%65", "%66", "%67", "%68", "%69")
+DEFINE_WGMMA(192, 96, 0, true, "f16", "%96", "%97", "%98", "%99", "%100", "%101")
+DEFINE_WGMMA(192, 96, 0, false, "bf16", "%96", "%97", "%98", "%99", "%100", "%101")
+DEFINE_WGMMA(256, 128, 0, false, "bf16", "%128", "%129", "%130", "%131", "%132", "%133")
 
 #endif
