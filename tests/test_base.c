@@ -20,7 +20,6 @@
 #include "support.h"
 
 START_TEST(the_first_error_wins) {
-  llqi_error_clear();
   llqi_fail(LLQ_ERROR_FORMAT, "cause %d", 1);
   llqi_fail(LLQ_ERROR_IO, "consequence");
   ck_assert_str_eq(llq_error_message(), "cause 1");
@@ -30,7 +29,6 @@ START_TEST(the_first_error_wins) {
 END_TEST
 
 START_TEST(messages_stay_on_one_line) {
-  llqi_error_clear();
   llqi_fail(LLQ_ERROR_FORMAT, "tensor %s", "a\nb\033[31m");
   ck_assert_str_eq(llq_error_message(), "tensor a?b?[31m");
 }
@@ -38,7 +36,6 @@ END_TEST
 
 START_TEST(errors_move_between_threads) {
   struct llqi_error error;
-  llqi_error_clear();
   llqi_error_take(&error, llqi_fail(LLQ_ERROR_DEVICE, "lost"));
   ck_assert_str_eq(llq_error_message(), "");
   ck_assert_int_eq(llqi_error_raise(&error), LLQ_ERROR_DEVICE);
@@ -47,7 +44,6 @@ START_TEST(errors_move_between_threads) {
 END_TEST
 
 START_TEST(allocation_fails_at_the_nth_call) {
-  llqi_error_clear();
   llqi_alloc_fail_at(2, 0);
   void *first = llqi_alloc(8), *second = llqi_alloc(8), *third = llqi_alloc(8);
   llqi_alloc_fail_at(0, 0);
@@ -274,6 +270,7 @@ END_TEST
 Suite *test_suite(void) {
   Suite *suite = suite_create("base");
   TCase *tests = tcase_create("base");
+  tcase_add_checked_fixture(tests, llqi_error_clear, NULL);
   tcase_add_test(tests, the_first_error_wins);
   tcase_add_test(tests, messages_stay_on_one_line);
   tcase_add_test(tests, errors_move_between_threads);

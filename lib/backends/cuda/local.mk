@@ -121,10 +121,10 @@ am__v_NVCC_0 = @echo "  NVCC    " $@;
 	  $(CUDA_GENCODE) $(NVCCFLAGS) \
 	  -MMD -MP -MT $@ -MF $(@D)/$(DEPDIR)/$(*F).Pcu -c -o $@ $<
 
--include $(wildcard lib/backends/cuda/*/$(DEPDIR)/*.Pcu)
+-include $(wildcard lib/backends/cuda/*/$(DEPDIR)/*.Pcu bench/$(DEPDIR)/*.Pcu)
 
 clean-local:
-	-rm -f lib/backends/cuda/*/$(DEPDIR)/*.Pcu
+	-rm -f lib/backends/cuda/*/$(DEPDIR)/*.Pcu bench/$(DEPDIR)/*.Pcu
 
 if HAVE_CUDA
 backenddir = $(libdir)/llq-$(LLQ_ABI)

@@ -108,11 +108,17 @@ static int run_fixed(struct cuda_device *device, const struct cuda_product *prod
   return LLQ_OK;
 }
 
+/* Codes for bf16 activations. */
+static int is_weight_only(const struct cuda_linear *linear) {
+  return linear->activation == LLQ_ACTIVATION_NONE && linear->format != LLQ_WEIGHT_DENSE;
+}
+
 /* Rows from which on kernels for many are faster (see doc/performance_gpu.md). */
 int cuda_product_is_many(const struct cuda_device *device, const struct cuda_product *product,
                          int is_fast) {
-  int is_int4 = device->sm >= 90 && product->linear->format == LLQ_WEIGHT_INT4;
-  return product->n_rows > (is_fast && is_int4 ? 16 : 32);
+  int from_17 = device->sm >= 90 ? product->linear->format == LLQ_WEIGHT_INT4
+                                 : !is_weight_only(product->linear);
+  return product->n_rows > (is_fast && from_17 ? 16 : 32);
 }
 
 /* The product of x as it is made for the kernel. */
