@@ -120,7 +120,8 @@ script_tests = \
 	tests/test_lua.sh \
 	tests/test_interrupted.py \
 	tests/test_micro.py \
-	tests/test_python.py
+	tests/test_python.py \
+	tests/test_sass.py
 TESTS += $(script_tests)
 
 if HAVE_CHECK
