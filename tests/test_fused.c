@@ -298,19 +298,22 @@ static const struct vocabulary {
                     {"draws of 128256", 128256}};
 #define N_VOCABULARIES ((int)(sizeof vocabularies / sizeof vocabularies[0]))
 
+#define N_TURNS 6
+
 START_TEST(draws_are_the_host_s) {
   llq_backend *subject = open_subject(_i % n_subjects);
   const int n_vocab = vocabularies[_i / n_subjects].n;
   float *logits = random_logits(n_vocab);
   struct llqi_sampler sampler;
   ck_assert_llq_ok(llqi_sampler_open(&sampler, n_vocab));
-  for (int turn = 0; turn < 20; turn++) {
+  for (int turn = 0; turn < N_TURNS; turn++) {
+    const double uniform = 0.999999 * turn / (N_TURNS - 1);
     llq_draw found[N_DRAWS], expected;
     for (int i = 0; i < N_DRAWS; i++)
-      found[i] = draw_number(i, turn / 19.0 * 0.999999);
+      found[i] = draw_number(i, uniform);
     draw_on(subject, logits, n_vocab, found);
     for (int i = 0; i < N_DRAWS; i++) {
-      expected = draw_number(i, turn / 19.0 * 0.999999);
+      expected = draw_number(i, uniform);
       llqi_sample(&sampler, logits + (size_t)i * (size_t)n_vocab, &expected);
       ck_assert_int_eq(found[i].id, expected.id);
       ck_assert_int_eq(found[i].is_finite, 1);

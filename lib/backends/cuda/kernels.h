@@ -77,12 +77,13 @@ struct cuda_product {
   int64_t n_rows;
   const void *norm; /* bf16 [n_in]: x is RMS-normalized first; NULL: not */
   float eps;
-  int swiglu;             /* 1: out[r, o] = silu(y[r, o]) * y[r, n_out / 2 + o] */
-  const void *residual;   /* bf16, as out: added to y rounded; may be out; NULL;
+  int swiglu;           /* 1: out[r, o] = silu(y[r, o]) * y[r, n_out / 2 + o] */
+  const void *residual; /* bf16, as out: added to y rounded; may be out; NULL;
                            not with swiglu */
-  void *out;              /* [n_rows, n_out], with swiglu [n_rows, n_out / 2] */
-  int out_dtype;          /* BF16, or F32 without swiglu and residual */
-  const float *row_scale; /* [n_rows]: of x where it is codes (sm90/mixed.h) */
+  void *out;            /* [n_rows, n_out], with swiglu [n_rows, n_out / 2] */
+  int out_dtype;        /* BF16, or F32 without swiglu and residual */
+  /* [n_rows]: of x that sm90_stream_prepare() has made codes; NULL. */
+  const float *row_scale;
 };
 
 /* Queries, keys and values of a batch's rows; strides in elements. */
