@@ -63,7 +63,10 @@ def written(instruction):
     name, operands = split(instruction)
     if NOT_WRITING.match(name):
         return set()
-    n = 4 if ".128" in name or name.endswith(".4") else 2 if re.search("64|WIDE", name) else 1
+    if ".128" in name or name.endswith(".4"):
+        n = 4
+    else:
+        n = 2 if re.search(r"64|WIDE|\.2$|CS2R$", name) else 1
     return registers(operands[name.startswith("SHFL")], n)
 
 
