@@ -111,10 +111,25 @@ static void compose(llq_backend *backend, const llq_weight *weight,
   free(y);
 }
 
+/* Begins a step of one segment, whose results may depend on what is in it. */
+static void *begin_fast(llq_backend *backend, int n_rows) {
+  static const int32_t zeros[ROWS_MAX];
+  const llq_fused_plan options = {sizeof options, ROWS_MAX, ROWS_MAX, 1, 1};
+  const llq_segment segment = {0, n_rows, 0, 0};
+  const llq_batch batch = {&segment, zeros, 1, 1, ROWS_MAX, n_rows};
+  const llq_fused_step step = {
+      .struct_size = sizeof step, .batch = &batch, .ids = zeros};
+  void *plan;
+  int is_recorded;
+  ck_assert_llq_ok(llqi_plan_open(backend, &options, &plan));
+  ck_assert_llq_ok(llqi_fused_begin(backend, plan, &step, &is_recorded));
+  return plan;
+}
+
 static void run_fused(llq_backend *backend,
                       const struct llqi_linear_handle *linear,
                       const struct around *around, const struct values *in,
-                      int n_rows, float *out) {
+                      int is_fast, int n_rows, float *out) {
   int64_t n_cols = linear->n_out / (around->swiglu ? 2 : 1);
   struct guarded x = filled(backend, n_rows, linear->n_in, in->x);
   struct guarded norm = filled(backend, 1, linear->n_in, in->norm);
@@ -125,7 +140,11 @@ static void run_fused(llq_backend *backend,
       linear, &x.view,        around->has_norm ? &norm.view : NULL,
       EPS,    around->swiglu, around->adds,
       &y.view};
+  void *plan = is_fast ? begin_fast(backend, n_rows) : NULL;
   ck_assert_llq_ok(llqi_fused_linear(backend, &call));
+  if (is_fast)
+    ck_assert_llq_ok(llqi_fused_end(backend, LLQ_OK, NULL));
+  llqi_plan_close(backend, plan);
   guarded_close(&x);
   guarded_close(&norm);
   give(&y, out);
@@ -156,16 +175,18 @@ static void compare(llq_backend *reference, llq_backend *subject,
            around->swiglu ? " swiglu" : "", around->adds ? " add" : "");
   compose(reference, weight, around, &in, expected);
   ck_assert_llq_ok(llqi_linear_upload(subject, weight, LLQ_BF16, &linear));
-  run_fused(subject, &linear, around, &in, ROWS_MAX, all);
+  run_fused(subject, &linear, around, &in, 0, ROWS_MAX, all);
   expect_close(expected, all, ROWS_MAX, n_cols, TOLERANCE, what);
   int step = around == &arounds[0] ? 1 : 5; /* others, for a few counts */
   for (int i = 0; i < N_ROW_COUNTS; i += step) {
     int n_rows = row_counts[i];
-    run_fused(subject, &linear, around, &in, n_rows, part);
+    run_fused(subject, &linear, around, &in, 0, n_rows, part);
     ck_assert_msg(memcmp(all, part, (size_t)(n_rows * n_cols) * sizeof *part) ==
                       0,
                   "%s: %d rows differ from the same rows among %d", what,
                   n_rows, ROWS_MAX);
+    run_fused(subject, &linear, around, &in, 1, n_rows, part);
+    expect_close(expected, part, n_rows, n_cols, TOLERANCE, what);
   }
   llqi_linear_free(subject, &linear);
   free(in.x);
@@ -212,11 +233,11 @@ START_TEST(joined_linears_lie_side_by_side) {
     fits = random_weight(format, n_outs[i], N_IN, &weights[i]) && fits;
   if (fits && llqi_weights_join(pointers, 3)) {
     ck_assert_llq_ok(llqi_linear_join(subject, pointers, 3, &joined));
-    run_fused(subject, &joined, &none, &in, 4, all);
+    run_fused(subject, &joined, &none, &in, 0, 4, all);
     for (int64_t i = 0, at = 0; i < 3; at += n_outs[i++]) {
       ck_assert_llq_ok(
           llqi_linear_upload(subject, &weights[i], LLQ_BF16, &single));
-      run_fused(subject, &single, &none, &in, 4, one);
+      run_fused(subject, &single, &none, &in, 0, 4, one);
       for (int64_t r = 0; r < 4; r++)
         ck_assert_mem_eq(all + r * N_ALL + at, one + r * n_outs[i],
                          (size_t)n_outs[i] * sizeof *one);
