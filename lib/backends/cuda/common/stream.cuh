@@ -461,7 +461,7 @@ inline size_t stream_prepare_size(int n_in) {
 }
 
 /* One row a block: normalized, and quantized as the products take it, 2 bytes an
-   input (int8 codes: 8 in the first half of each 16 bytes). */
+   input (int8 codes: 8 in the first half of each 16 bytes), in the order asked for. */
 template <class Table, stream_input input, stream_order order>
 __global__ void __launch_bounds__(stream_threads, 1)
     stream_prepare(const __nv_bfloat16 *x, const __nv_bfloat16 *norm, float eps, int n_in,

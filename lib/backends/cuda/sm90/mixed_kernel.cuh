@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* y^T = W x^T on tensor cores. Weights are operand A, in registers, where codes are
-   made bf16 or f16; rows of x are operand B in shared memory. Three warps of a block fetch stages of
-   64 inputs (TMA), warpgroups multiply: while the products of 32 inputs run, the
-   weights of the next 32 are made, also from one stage to the next.
+   made bf16 or f16; rows of x are operand B in shared memory. A warp for each of x,
+   weights and, where there are groups, scales fetches stages of 64 inputs (TMA),
+   warpgroups multiply: while the products of 32 inputs run, the weights of the next
+   32 are made, also from one stage to the next.
 
    Blocks do whole tiles, or pieces of tiles, which differ in their inputs. They
    leave a piece's sums in scratch memory and count its units; the block that
@@ -87,9 +88,10 @@ __device__ __forceinline__ mixed_tile tile_of(const mixed_work &work, const mixe
   return tile_at(work, piece.item, tile_outs, shape::n_rows);
 }
 
-/* A fetching warp's task; the fourth warp has maps fetched. Weights and scales are constants, so they may come before
-   the kernels that this one depends on have ended. */
-enum mixed_role { fetches_x, fetches_weights, fetches_scales };
+/* The task of a producer's warp; the last only has the maps at hand. Weights and scales
+   are constants, so they may come before the kernels that this one depends on have
+   ended. */
+enum mixed_role { fetches_x, fetches_weights, fetches_scales, fetches_maps };
 
 template <typename shape> struct mixed_producer {
   typedef typename shape::format Format;
@@ -313,6 +315,7 @@ template <typename shape> struct mixed_consumer {
     return first + at + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
   }
 
+  /* Sums count Format::unit until then. */
   __device__ __forceinline__ void count_in_ones() {
 #pragma unroll
     for (int part = 0; part < n_parts; part++)
@@ -364,7 +367,7 @@ template <typename shape>
 __device__ __forceinline__ void produce(const mixed_work &work, mixed_shared<shape> shared) {
   mixed_producer<shape> producer = {work, shared, {}};
   int role = (static_cast<int>(threadIdx.x) - shape::n_consumers) / 32;
-  if (role == 3 && threadIdx.x % 32 == 0) {
+  if (role == fetches_maps && threadIdx.x % 32 == 0) {
     tma_prefetch(&work.x);
     tma_prefetch(&work.weight);
     if (shape::format::has_groups)

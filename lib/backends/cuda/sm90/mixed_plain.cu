@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mixed product's kernels of formats without groups. */
+/* The mixed product's kernels of formats without groups. What steps take is estimated
+   from int4's and from the bytes of a stage, not fitted. */
 #include "backends/cuda/sm90/mixed_launch.cuh"
 
 static const mixed_kernel int8_kernels[] = {
