@@ -102,9 +102,21 @@ struct stack {
   }
 };
 
-void time_formats(double bandwidth, const char *only) {
+/* The program ends where there is no such format. */
+const format &find_format(const char *name) {
+  for (const format &f : formats)
+    if (strcmp(name, f.name) == 0)
+      return f;
+  fprintf(stderr, "no format %s; there are", name);
+  for (const format &f : formats)
+    fprintf(stderr, " %s", f.name);
+  fprintf(stderr, "\n");
+  exit(2);
+}
+
+void time_formats(double bandwidth, const format *only) {
   for (const format &f : formats) {
-    if (only != nullptr && strcmp(only, f.name) != 0)
+    if (only != nullptr && only != &f)
       continue;
     stack stack(f);
     double floor = 0;
@@ -152,12 +164,6 @@ void time_mixed(const format &f, double bandwidth) {
   }
 }
 
-void time_mixed_formats(double bandwidth, const char *only) {
-  for (const format &f : formats)
-    if (strcmp(only, f.name) == 0)
-      time_mixed(f, bandwidth);
-}
-
 void time_output_matrix(double bandwidth) {
   shape s = {"lm_head", 128256, 4096, 1, 0, 0, 1};
   std::vector<cuda_linear> w;
@@ -178,7 +184,7 @@ void time_output_matrix(double bandwidth) {
     release(linear);
 }
 
-void time_all(const char *only) {
+void time_all(const format *only) {
   double bandwidth = measure_bandwidth();
   printf("read bandwidth %.3f TB/s\n", bandwidth);
   time_formats(bandwidth, only);
@@ -191,6 +197,8 @@ void time_all(const char *only) {
 
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "bench";
+  const format *only = argc > 2 ? &find_format(argv[2]) : nullptr;
+  const int is_quick = strcmp(what, "quick") == 0;
   cudaDeviceProp properties;
   CHECK(cudaGetDeviceProperties(&properties, 0));
   CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -199,10 +207,14 @@ int main(int argc, char **argv) {
   sm = 10 * properties.major + properties.minor;
   printf("%s, %d multiprocessors\n", properties.name, n_units);
   if (strcmp(what, "mixed") == 0)
-    time_mixed_formats(measure_bandwidth(), argc > 2 ? argv[2] : formats[0].name);
+    time_mixed(only != nullptr ? *only : formats[0], measure_bandwidth());
   else if (strcmp(what, "bench") == 0)
-    time_all(argc > 2 ? argv[2] : nullptr);
-  else
-    test(strcmp(what, "quick") == 0);
+    time_all(only);
+  else if (is_quick || strcmp(what, "test") == 0)
+    test(is_quick);
+  else {
+    fprintf(stderr, "no %s: the head of bench/bench_cuda_stream.cu says what there is\n", what);
+    return 2;
+  }
   return n_failures > 0;
 }
