@@ -21,16 +21,11 @@ static void release(void *self, void *memory) {
   cudaFree(memory);
 }
 
-#define LARGE ((size_t)4 << 20) /* worth several threads */
-
 static int upload(void *self, void *to, const void *from, size_t size) {
-  struct cuda_device *device = self;
-  if (size >= LARGE)
-    return cuda_staging_upload(device, to, from, size);
-  CUDA_TRY(device, cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, device->stream));
-  CUDA_TRY(device, cudaStreamSynchronize(device->stream));
-  return LLQ_OK;
+  return cuda_staging_upload(self, to, from, size);
 }
+
+#define LARGE ((size_t)4 << 20) /* worth several threads */
 
 static int download(void *self, void *to, const void *from, size_t size) {
   struct cuda_device *device = self;

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large copies from pageable host memory, such as a mapped checkpoint, and to
-   it: a few threads copy pieces into pinned memory, from where the device
-   fetches them while the next are copied; or the other way round. One thread
-   alone would copy at a fraction of what PCIe carries. */
+/* Copies from pageable host memory, such as a mapped checkpoint, and to it: a
+   few threads copy pieces into pinned memory, from where the device fetches
+   them while the next are copied; or the other way round. One thread alone
+   would copy at a fraction of what PCIe carries. An upload of one piece needs no
+   other thread, and nobody waits for the device to have fetched it: scales and
+   norms, which lie between large matrices, do not hold these up. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backends/cuda/cuda.h"
 
-#define N_LANES 6
-#define PIECE ((size_t)4 << 20)
+#define N_LANES 12
+#define PIECE ((size_t)2 << 20)
 
 struct cuda_staging {
   char *pinned; /* N_LANES pieces */
   cudaEvent_t fetched[N_LANES];
+  int next; /* whose piece the next small upload takes */
 };
 
 /* A thread's share of a copy: pieces number, number + N_LANES, ... */
@@ -116,7 +119,20 @@ static int copy(struct cuda_device *device, void *to, const void *from, size_t s
   return LLQ_OK;
 }
 
+static int upload_small(struct cuda_device *device, void *to, const void *from, size_t size) {
+  int status = open_staging(device);
+  if (status < 0)
+    return status;
+  int *next = &device->staging->next;
+  struct lane lane = {.device = device, .number = *next, .to = to, .from = from, .size = size};
+  *next = (*next + 1) % N_LANES;
+  CUDA_TRY(device, upload_piece(&lane, 0));
+  return LLQ_OK;
+}
+
 int cuda_staging_upload(struct cuda_device *device, void *to, const void *from, size_t size) {
+  if (size <= PIECE)
+    return upload_small(device, to, from, size);
   return copy(device, to, from, size, upload_piece);
 }
 
