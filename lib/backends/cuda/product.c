@@ -3,7 +3,7 @@
 
    up to four rows of int4, dependence allowed      fixed
    few rows                                         stream
-   many rows, codes for bf16 activations            mixed
+   many rows, codes for bf16 activations            mixed; very many on sm_80 cuBLASLt
    many rows, others                                cuBLASLt (library.c)
    many rows, no dependence wanted: w8a8-int        cuBLASLt, whose sums are exact
                              all others, on sm_90   mixed, in shares
@@ -137,15 +137,23 @@ static int sm90_takes(const struct cuda_device *device, const struct cuda_produc
          (is_fast || sm90_stream_takes(product));
 }
 
-/* On sm_90, int8 in groups: more rows are faster as bf16 in memory, for cuBLASLt. */
-#define INT8_MIXED_ROWS 128
+/* Rows up to which codes as they are beat weights that become bf16 in memory, for
+   cuBLASLt (see doc/performance_gpu.md). */
+#define CODES_ROWS 128
+
+/* On sm_90 these kernels are for int8 in groups. */
+static int sm80_is_faster(const struct cuda_device *device, const struct cuda_product *product) {
+  const struct cuda_linear *linear = product->linear;
+  if (device->sm >= 90 && linear->format != LLQ_WEIGHT_INT8)
+    return 0;
+  return !is_weight_only(linear) || product->n_rows <= CODES_ROWS;
+}
 
 static int sm80_takes(const struct cuda_device *device, const struct cuda_product *product,
                       int is_fast) {
   const struct cuda_product inner = product_of(product, product->x);
-  int is_better = device->sm < 90 || (product->linear->format == LLQ_WEIGHT_INT8 &&
-                                      product->n_rows <= INT8_MIXED_ROWS);
-  return is_fast && is_better && sm80_mixed_takes(&inner);
+  return is_fast && sm80_mixed_takes(&inner) &&
+         (sm80_is_faster(device, product) || !cuda_library_takes(device->library, product));
 }
 
 /* x normalized with the sums of the stream kernels. */
