@@ -143,14 +143,9 @@ bool test_tiles(const problem &p, const cuda_product &product, const mixed_tiles
   return runs;
 }
 
-/* The largest error that is right, as a fraction of a row's largest value. A product is
-   rounded before the residual is added, which may leave less than half of it. */
-double tolerance(const format &f, const shape &s) {
-  return f.activation || s.residual ? 1 / 64. : 1 / 128.;
-}
-
-/* Kernels for many rows: those that sum in shares give the same bits, others are as near
-   to the reference as those of few rows. */
+/* Kernels for many rows: those that sum in shares give the same bits, others come near. A
+   product is rounded before a residual takes most of it away, and so are the factors of
+   SwiGLU: results may be two units off. */
 void test_mixed(const format &f, const shape &s, const problem &p, const std::vector<char> &all,
                 const std::vector<char> &ref) {
   static const int n_rows[] = {32, 64, 128, 192, 256};
@@ -164,8 +159,8 @@ void test_mixed(const format &f, const shape &s, const problem &p, const std::ve
         for (int n_splits : {0, 1, 4, 8})
           n_run += test_tiles(p, inputs.product, {rows, n_parts, in_shares, n_splits},
                               [&](const std::vector<char> &out) {
-                                bool is_right = in_shares ? out == all
-                                                          : is_near(out, ref, p, tolerance(f, s));
+                                bool is_right =
+                                    in_shares ? out == all : is_near(out, ref, p, 1 / 64.);
                                 expect(is_right, "mixed", f.name, s, p.product.n_rows);
                               });
     expect(n_run > 0, "mixed kernels", f.name, s, p.product.n_rows);
@@ -204,8 +199,9 @@ double test_shape(const format &f, const shape &s, int64_t n_rows, int n_parts) 
   expect(sm90_stream_takes(&p.product) && sm80_stream_takes(&p.product), "takes", f.name, s, n_rows);
   std::vector<char> all = p.run_rows(newest, 0, n_rows, 0);
   std::vector<char> ref = reference(p, plain);
-  double error = compare(all, ref, p, tolerance(f, s));
-  expect(error <= tolerance(f, s), "result", f.name, s, n_rows);
+  double most = f.activation ? 1 / 64. : 1 / 128.;
+  double error = compare(all, ref, p, most);
+  expect(error <= most, "result", f.name, s, n_rows);
   expect(all == p.run_rows(newest, 0, n_rows, sm >= 90), "overlap", f.name, s, n_rows);
   expect(all == p.run_rows(sm80_stream, 0, n_rows, 0), "other table", f.name, s, n_rows);
   test_fixed(f, s, p, all);

@@ -199,6 +199,7 @@ END_TEST
 Suite *test_suite(void) {
   Suite *suite = suite_create("bad_calibration");
   TCase *small = tcase_create("small");
+  tcase_set_timeout(small, 120);
   tcase_add_checked_fixture(small, calibrated_setup, calibrated_teardown);
   tcase_add_test(small, too_few_tokens_are_refused);
   tcase_add_test(small, an_input_that_is_not_finite_is_named);
