@@ -2,9 +2,9 @@
 /* Copies from pageable host memory, such as a mapped checkpoint, and to it: a
    few threads copy pieces into pinned memory, from where the device fetches
    them while the next are copied; or the other way round. One thread alone
-   would copy at a fraction of what PCIe carries. An upload of one piece needs no
-   other thread, and nobody waits for the device to have fetched it: scales and
-   norms, which lie between large matrices, do not hold these up. */
+   would copy at a fraction of what PCIe carries. Uploads of one piece need no
+   other thread: they take the lanes' places in turn, and wait only for a place
+   that the device has not fetched yet. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 struct cuda_staging {
   char *pinned; /* N_LANES pieces */
   cudaEvent_t fetched[N_LANES];
-  int next; /* whose piece the next small upload takes */
+  int next; /* the lane whose place the next upload of one piece takes */
 };
 
 /* A thread's share of a copy: pieces number, number + N_LANES, ... */
